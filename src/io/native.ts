@@ -1,0 +1,100 @@
+/** The C addon in native/, typed. Every call that fails throws a NativeError whose message names call, device and remedy. */
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+/** What a failing system call becomes: `code` is the errno name, `message` one line with call, device and remedy. */
+export interface NativeError extends Error {
+  readonly code: string;
+  readonly syscall: string;
+}
+
+/** An opaque value made by the addon; freed when it is collected. It keeps the arrays it was made with alive. */
+export type NativeHandle = { readonly __native: unique symbol };
+
+export interface Native {
+  /**
+   * AF_PACKET socket (SOCK_RAW, all protocols, incoming packets only, PACKET_VNET_HDR) bound to a device; non-blocking.
+   * `filter` is a classic BPF program, 8 bytes an instruction in host order (struct sock_filter), attached before the
+   * socket sees traffic. `fanoutGroup` 0..65535 joins a PACKET_FANOUT_HASH group, -1 none. Returns the descriptor.
+   */
+  openPacketSocket(device: string, fanoutGroup: number, receiveBuffer: number, filter: Uint8Array | null): number;
+  /** Replaces the classic BPF program of a socket at once. */
+  setFilter(fd: number, filter: Uint8Array): void;
+  /**
+   * One queue of a multi-queue TUN without packet information, with virtio headers; non-blocking. The device goes away with
+   * its last descriptor. `offloads`: TCP (and, where the kernel has it, UDP) super-segments may be read from it.
+   */
+  openTun(name: string, offloads: boolean): number;
+  /** UDP socket that receives GUE: SO_REUSEPORT if asked, traffic class reported, UDP_GRO if asked and known; non-blocking. */
+  openGueReceiver(address: string, port: number, reusePort: boolean, gro: boolean, receiveBuffer: number): number;
+  /** UDP socket that only sends: bound to address and port with SO_REUSEPORT, DF set, everything that arrives is filtered out. */
+  openGueSender(address: string, port: number): number;
+  /** Whether UDP_SEGMENT works on this kernel. */
+  hasUdpSegment(): boolean;
+  close(fd: number): void;
+
+  /** Counters of the kernel for an AF_PACKET socket since the last call: [packets, drops] (PACKET_STATISTICS). */
+  packetStatistics(fd: number): [number, number];
+
+  /**
+   * Prepares reads of `kind` into `slots` slots of the pool: slot i begins at `first + i * slotSize`, the packet at
+   * HEADROOM in it. `records` is an RxBurst's array.
+   */
+  createReceiver(
+    kind: "packet" | "tun" | "gue",
+    fd: number,
+    pool: Uint8Array,
+    first: number,
+    slotSize: number,
+    slots: number,
+    records: Int32Array,
+  ): NativeHandle;
+  /** Receives a burst; returns the count, 0 when nothing waits. Throws only when the descriptor is unusable. */
+  receive(receiver: NativeHandle): number;
+
+  /** Prepares sends to GUE peers: `senders4` and `senders6` are GUE_SOURCE_PORTS descriptors each, or empty. */
+  createGueSink(pool: Uint8Array, senders4: Int32Array, senders6: Int32Array, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
+  /** Prepares writes to a TUN queue. */
+  createTunSink(pool: Uint8Array, fd: number, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
+  /** Does the checksum jobs, then sends `count` messages. Returns how many were not taken by the kernel. */
+  send(sink: NativeHandle, count: number, iovCount: number, sumCount: number): number;
+
+  /** Runs checksum jobs (SUM_* words) over a pool. */
+  sumChecksums(pool: Uint8Array, sums: Int32Array, count: number): void;
+
+  /** eventfd, non-blocking. */
+  createWake(): number;
+  /** Makes a `wait` on this eventfd return; from any thread. */
+  wake(fd: number): void;
+  /** Prepares waiting for input on descriptors. */
+  createWaiter(fds: Int32Array): NativeHandle;
+  /**
+   * Blocks the thread until one is readable or `timeoutMs` (-1: for ever) has passed; drains eventfds made by createWake.
+   * Returns a bit mask of the ready descriptors by index (31 at most).
+   */
+  wait(waiter: NativeHandle, timeoutMs: number): number;
+
+  /** Maps `size` bytes of a file shared and writable, making or growing the file if `create`. Unmapped when collected. */
+  mapFile(path: string, size: number, create: boolean): ArrayBuffer;
+  /** Takes an exclusive lock on a file (flock), made if missing; held until closed or the process ends. Throws EWOULDBLOCK if taken. */
+  lockFile(path: string): number;
+  /** Pins the calling thread to a CPU. */
+  pinThread(cpu: number): void;
+}
+
+const require = createRequire(import.meta.url);
+
+let loaded: Native | undefined;
+
+/** Loads the addon on first use. Throws when it has not been built (`npm run build`). */
+export function native(): Native {
+  if (loaded === undefined) {
+    const path = fileURLToPath(new URL("../../../native/build/Release/haflinger.node", import.meta.url));
+    try {
+      loaded = require(path) as Native;
+    } catch (error) {
+      throw new Error(`${path}: cannot be loaded, run "npm run build" (${(error as Error).message})`);
+    }
+  }
+  return loaded;
+}
