@@ -1,0 +1,62 @@
+/**
+ * The word by which control plane and workers meet: which generation is current. Generation g lies in bank g & 1. A worker
+ * looks once per burst and writes down what it saw; a bank is written only when every worker has left it.
+ */
+import { HEADER_WORDS, type Layout, magic } from "./region.ts";
+
+export const CONTROL_LAYOUT: Layout = { magic: magic("HCtl"), version: 1 };
+export const MAX_WORKERS = 64;
+export const CONTROL_BYTES = 1024;
+
+const GENERATION = HEADER_WORDS;
+const STOP = HEADER_WORDS + 1;
+const BANK_SERIAL = HEADER_WORDS + 2; // two words
+const BANK_BYTES = HEADER_WORDS + 4; // two words
+const SEEN = HEADER_WORDS + 16; // one word a worker
+
+/** Words of a control region in plain or mapped memory of CONTROL_BYTES. */
+export const controlWords = (buffer: ArrayBufferLike): Int32Array => new Int32Array(buffer, 0, CONTROL_BYTES / 4);
+
+/** Current generation; 0 before the first. */
+export const currentGeneration = (words: Int32Array): number => Atomics.load(words, GENERATION);
+
+/** Makes a generation current. Its bank must be complete. */
+export const setGeneration = (words: Int32Array, generation: number): void => {
+  Atomics.store(words, GENERATION, generation);
+};
+
+/** Which bank a generation lies in. */
+export const bankOf = (generation: number): 0 | 1 => (generation & 1) as 0 | 1;
+
+/** Serial of a bank's file: it changes when the file is replaced by a larger one, and readers have to map it again. */
+export const bankSerial = (words: Int32Array, bank: number): number => Atomics.load(words, BANK_SERIAL + bank);
+export const bankBytes = (words: Int32Array, bank: number): number => Atomics.load(words, BANK_BYTES + bank);
+export function setBank(words: Int32Array, bank: number, serial: number, bytes: number): void {
+  Atomics.store(words, BANK_BYTES + bank, bytes);
+  Atomics.store(words, BANK_SERIAL + bank, serial);
+}
+
+/** A worker has seen a generation and reads nothing older from now on. */
+export const markSeen = (words: Int32Array, worker: number, generation: number): void => {
+  Atomics.store(words, SEEN + worker, generation);
+};
+
+/** Whether all workers that ever started have moved on to `generation`. A worker that has not started counts as moved. */
+export function allSeen(words: Int32Array, workers: number, generation: number): boolean {
+  for (let i = 0; i < workers; i++) {
+    const seen = Atomics.load(words, SEEN + i);
+    if (seen !== 0 && seen !== generation) return false;
+  }
+  return true;
+}
+
+/** Forgets what workers of an earlier process saw, and its wish to stop. */
+export function resetWorkers(words: Int32Array): void {
+  Atomics.store(words, STOP, 0);
+  for (let i = 0; i < MAX_WORKERS; i++) Atomics.store(words, SEEN + i, 0);
+}
+
+export const stopping = (words: Int32Array): boolean => Atomics.load(words, STOP) !== 0;
+export const askToStop = (words: Int32Array): void => {
+  Atomics.store(words, STOP, 1);
+};

@@ -1,0 +1,110 @@
+/**
+ * Counters: one block of float64 per worker, written by that worker alone with plain adds, summed by whoever reads. A float64
+ * is exact up to 2^53 and its stores are never torn on 64-bit machines.
+ */
+import { HEADER_WORDS, type Layout, magic } from "./region.ts";
+import { VERDICT_NAMES } from "./verdict.ts";
+
+export const COUNTERS_LAYOUT: Layout = { magic: magic("HCnt"), version: 1 };
+
+export const MAX_HOSTS = 4096;
+export const MAX_SERVICES = 1024;
+
+const VERDICTS = 64;
+
+/** Counters of a worker that are not verdicts, in order behind the verdicts. */
+export const WORKER_COUNTERS = [
+  "uplinkFrames", // frames as received, before super-segments are taken apart
+  "uplinkPackets", // packets in them
+  "uplinkBytes",
+  "gueMessages", // reads from the GUE sockets
+  "guePackets",
+  "gueBytes",
+  "uplinkBursts",
+  "gueBursts",
+  "gueSends", // messages to peers; each a packet or a train of them
+  "kernelWrites", // writes to the TUN
+  "gueSendFailed", // messages the kernel did not take
+  "kernelWriteFailed",
+  "kernelDrops", // frames the kernel lost before we read them
+  "waits", // times the worker had nothing to do
+  "truncated", // frames longer than a slot
+] as const;
+export type WorkerCounter = (typeof WORKER_COUNTERS)[number];
+
+const WORKER_AT = VERDICTS;
+const HOSTS_AT = WORKER_AT + 32;
+const HOST_COUNTERS = ["sentPackets", "sentBytes", "receivedPackets", "receivedBytes"] as const;
+const HOST_STRIDE = HOST_COUNTERS.length;
+const SERVICES_AT = HOSTS_AT + MAX_HOSTS * HOST_STRIDE;
+const SERVICE_COUNTERS = ["packets", "bytes"] as const;
+const SERVICE_STRIDE = SERVICE_COUNTERS.length;
+const BLOCK = SERVICES_AT + MAX_SERVICES * SERVICE_STRIDE;
+const FIRST_BLOCK = (HEADER_WORDS * 4) / 8;
+
+/** Bytes of the counters of so many workers. */
+export const countersBytes = (workers: number): number => (FIRST_BLOCK + workers * BLOCK) * 8;
+
+/** The block of one worker. */
+export const workerBlock = (buffer: ArrayBufferLike, worker: number): Float64Array =>
+  new Float64Array(buffer, (FIRST_BLOCK + worker * BLOCK) * 8, BLOCK);
+
+const workersIn = (buffer: ArrayBufferLike): number => Math.floor((buffer.byteLength / 8 - FIRST_BLOCK) / BLOCK);
+
+/** Adds packets to a verdict's counter. */
+export function countVerdict(block: Float64Array, verdict: number, packets: number): void {
+  block[verdict] = block[verdict]! + packets;
+}
+
+/** Position of a worker counter in its block. */
+export const counterAt = (name: WorkerCounter): number => WORKER_AT + WORKER_COUNTERS.indexOf(name);
+
+/** Counts packets and bytes sent to a host. */
+export function countSent(block: Float64Array, host: number, packets: number, bytes: number): void {
+  const at = HOSTS_AT + host * HOST_STRIDE;
+  block[at] = block[at]! + packets;
+  block[at + 1] = block[at + 1]! + bytes;
+}
+
+/** Counts packets and bytes received in GUE from a host. */
+export function countReceived(block: Float64Array, host: number, packets: number, bytes: number): void {
+  const at = HOSTS_AT + host * HOST_STRIDE + 2;
+  block[at] = block[at]! + packets;
+  block[at + 1] = block[at + 1]! + bytes;
+}
+
+/** Counts packets and bytes steered for a service. */
+export function countService(block: Float64Array, service: number, packets: number, bytes: number): void {
+  const at = SERVICES_AT + service * SERVICE_STRIDE;
+  block[at] = block[at]! + packets;
+  block[at + 1] = block[at + 1]! + bytes;
+}
+
+type Named<K extends string> = Record<K, number>;
+export interface CounterSnapshot {
+  /** All verdicts of all workers, zeros included. */
+  readonly verdicts: Record<string, number>;
+  readonly perHost: Record<string, Named<(typeof HOST_COUNTERS)[number]>>;
+  readonly perService: Record<string, Named<(typeof SERVICE_COUNTERS)[number]>>;
+  readonly workers: readonly Named<WorkerCounter>[];
+}
+
+/** Sums the counters of all workers. Names by id and index come from the forwarding tables. */
+export function readCounters(
+  buffer: ArrayBufferLike,
+  hosts: ReadonlyMap<number, string>,
+  services: readonly string[],
+): CounterSnapshot {
+  const blocks = Array.from({ length: workersIn(buffer) }, (_, i) => workerBlock(buffer, i));
+  const sum = (at: number): number => blocks.reduce((total, block) => total + block[at]!, 0);
+  const named = <K extends string>(names: readonly K[], at: number): Named<K> =>
+    Object.fromEntries(names.map((name, i) => [name, sum(at + i)])) as Named<K>;
+  return {
+    verdicts: Object.fromEntries(VERDICT_NAMES.slice(1).map((name, i) => [name, sum(i + 1)])),
+    perHost: Object.fromEntries([...hosts].map(([id, name]) => [name, named(HOST_COUNTERS, HOSTS_AT + id * HOST_STRIDE)])),
+    perService: Object.fromEntries(services.map((name, i) => [name, named(SERVICE_COUNTERS, SERVICES_AT + i * SERVICE_STRIDE)])),
+    workers: blocks.map(
+      (block) => Object.fromEntries(WORKER_COUNTERS.map((name, i) => [name, block[WORKER_AT + i]!])) as Named<WorkerCounter>,
+    ),
+  };
+}

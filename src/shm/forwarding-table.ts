@@ -1,0 +1,295 @@
+/**
+ * The forwarding tables: everything a worker needs to steer a packet, in one flat region. Two such regions are the banks:
+ * one is read while the other is written (see control-block.ts).
+ *
+ * Behind the header words lie, each at the word offset the header gives: hosts, services, pools, VIPs, port ranges, two
+ * address tables (VIP -> VIP index, peer address -> host id), the chains as 16-bit planes, and the names as JSON.
+ */
+import { type AddressEntry, addressTableWords, findAddress, writeAddressTable } from "./address-table.ts";
+import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
+
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 1 };
+
+const GENERATION = HEADER_WORDS;
+const TABLE_SIZE = HEADER_WORDS + 1;
+const SELF = HEADER_WORDS + 2;
+const KEY0 = HEADER_WORDS + 3;
+const KEY1 = HEADER_WORDS + 4;
+const GUE_PORT = HEADER_WORDS + 5;
+const HOSTS_AT = HEADER_WORDS + 6;
+const SERVICES_AT = HEADER_WORDS + 7;
+const POOLS_AT = HEADER_WORDS + 8;
+const VIPS_AT = HEADER_WORDS + 9;
+const RANGES_AT = HEADER_WORDS + 10;
+const VIP_TABLE_AT = HEADER_WORDS + 11;
+const PEER_TABLE_AT = HEADER_WORDS + 12;
+const CHAINS_AT = HEADER_WORDS + 13;
+const NAMES_AT = HEADER_WORDS + 14;
+const NAMES_BYTES = HEADER_WORDS + 15;
+const BODY_AT = HEADER_WORDS + 16;
+
+/** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words. */
+export const HOST_STRIDE = 8;
+export const HOST_FLAGS = 0;
+export const HOST_MTU = 1;
+export const HOST_IPV4 = 2;
+export const HOST_IPV6 = 3;
+export const HAS_IPV4 = 1;
+export const HAS_IPV6 = 2;
+
+const SERVICE_STRIDE = 4;
+const SERVICE_POOL = 0;
+const SERVICE_HASH = 1;
+const SERVICE_UDP = 2;
+export const HASH_MODES = ["5-tuple", "source", "source-port"] as const;
+export const UDP_MODES = ["stateless", "flow", "quic"] as const;
+export const HASH_5_TUPLE = 0;
+export const HASH_SOURCE = 1;
+
+const POOL_STRIDE = 2;
+const VIP_STRIDE = 4;
+const RANGE_STRIDE = 3;
+
+export interface HostSpec {
+  readonly id: number;
+  readonly name: string;
+  readonly ipv4: number | null;
+  readonly ipv6: readonly [number, number, number, number] | null;
+  /** Largest outer packet to the host, in bytes. */
+  readonly mtu: number;
+}
+export interface RangeSpec {
+  readonly from: number;
+  readonly to: number;
+  readonly service: number;
+}
+export interface VipSpec {
+  readonly words: readonly [number, number, number, number];
+  readonly family: 4 | 6;
+  /** Prefix length over 128 bits. */
+  readonly length: number;
+  /** Disjoint, ascending. */
+  readonly tcp: readonly RangeSpec[];
+  readonly udp: readonly RangeSpec[];
+  /** Service that takes what has no port: echo requests. */
+  readonly portless: number;
+}
+export interface ServiceSpec {
+  readonly name: string;
+  /** Index into pools. */
+  readonly pool: number;
+  readonly hash: (typeof HASH_MODES)[number];
+  readonly udp: (typeof UDP_MODES)[number];
+}
+export interface PoolSpec {
+  /** Planes of host ids: first hops, second hops, ...; NO_HOST behind the end of a chain. */
+  readonly planes: readonly Uint16Array[];
+}
+export interface TablesSpec {
+  readonly generation: number;
+  readonly tableSize: number;
+  /** Id of the host this runs on. */
+  readonly self: number;
+  readonly flowKey: readonly [number, number];
+  readonly guePort: number;
+  readonly hosts: readonly HostSpec[];
+  readonly services: readonly ServiceSpec[];
+  readonly pools: readonly PoolSpec[];
+  readonly vips: readonly VipSpec[];
+}
+
+const highestId = (spec: TablesSpec): number => spec.hosts.reduce((most, host) => Math.max(most, host.id), -1);
+
+function peerEntries(spec: TablesSpec): AddressEntry[] {
+  return spec.hosts.flatMap((host) => {
+    const entries: AddressEntry[] = [];
+    if (host.ipv4 !== null) entries.push({ words: [0, 0, 0xffff, host.ipv4], family: 4, length: 128, value: host.id });
+    if (host.ipv6 !== null) entries.push({ words: host.ipv6, family: 6, length: 128, value: host.id });
+    return entries;
+  });
+}
+
+const namesOf = (spec: TablesSpec): Uint8Array =>
+  new TextEncoder().encode(
+    JSON.stringify({ hosts: spec.hosts.map((h) => [h.id, h.name]), services: spec.services.map((s) => s.name) }),
+  );
+
+/** Word offsets of all parts, and the bytes in all. */
+function placement(spec: TablesSpec, names: Uint8Array) {
+  let at = BODY_AT;
+  const take = (words: number): number => {
+    const start = at;
+    at += words;
+    return start;
+  };
+  const hosts = take((highestId(spec) + 1) * HOST_STRIDE);
+  const services = take(spec.services.length * SERVICE_STRIDE);
+  const pools = take(spec.pools.length * POOL_STRIDE);
+  const vips = take(spec.vips.length * VIP_STRIDE);
+  const ranges = take(spec.vips.reduce((n, v) => n + v.tcp.length + v.udp.length, 0) * RANGE_STRIDE);
+  const vipTable = take(addressTableWords(spec.vips.length));
+  const peerTable = take(addressTableWords(spec.hosts.length * 2));
+  const chains = take(spec.pools.reduce((n, p) => n + Math.ceil((p.planes.length * spec.tableSize) / 2), 0));
+  const namesAt = take(Math.ceil(names.length / 4));
+  return { hosts, services, pools, vips, ranges, vipTable, peerTable, chains, names: namesAt, bytes: at * 4 };
+}
+
+/** Bytes of the region the tables need. */
+export const tablesBytes = (spec: TablesSpec): number => placement(spec, namesOf(spec)).bytes;
+
+/** Writes the tables into a bank of at least tablesBytes(spec). Nobody may be reading it. */
+export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
+  const names = namesOf(spec);
+  const at = placement(spec, names);
+  if (at.bytes > buffer.byteLength) throw new RangeError(`bank of ${buffer.byteLength} bytes, ${at.bytes} needed`);
+  formatRegion(buffer, FORWARDING_LAYOUT);
+  const words = new Int32Array(buffer);
+  words[GENERATION] = spec.generation;
+  words[TABLE_SIZE] = spec.tableSize;
+  words[SELF] = spec.self;
+  words[KEY0] = spec.flowKey[0];
+  words[KEY1] = spec.flowKey[1];
+  words[GUE_PORT] = spec.guePort;
+  words[HOSTS_AT] = at.hosts;
+  words[SERVICES_AT] = at.services;
+  words[POOLS_AT] = at.pools;
+  words[VIPS_AT] = at.vips;
+  words[RANGES_AT] = at.ranges;
+  words[VIP_TABLE_AT] = at.vipTable;
+  words[PEER_TABLE_AT] = at.peerTable;
+  words[CHAINS_AT] = at.chains;
+  words[NAMES_AT] = at.names;
+  words[NAMES_BYTES] = names.length;
+
+  for (const host of spec.hosts) {
+    const o = at.hosts + host.id * HOST_STRIDE;
+    words[o + HOST_FLAGS] = (host.ipv4 !== null ? HAS_IPV4 : 0) | (host.ipv6 !== null ? HAS_IPV6 : 0);
+    words[o + HOST_MTU] = host.mtu;
+    words[o + HOST_IPV4] = host.ipv4 ?? 0;
+    if (host.ipv6 !== null) words.set(host.ipv6, o + HOST_IPV6);
+  }
+  spec.services.forEach((service, i) => {
+    const o = at.services + i * SERVICE_STRIDE;
+    words[o + SERVICE_POOL] = service.pool;
+    words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
+    words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
+  });
+  const chains = new Uint16Array(buffer);
+  let chain = at.chains * 2;
+  spec.pools.forEach((pool, i) => {
+    words[at.pools + i * POOL_STRIDE] = chain;
+    words[at.pools + i * POOL_STRIDE + 1] = pool.planes.length;
+    for (const [hop, plane] of pool.planes.entries()) chains.set(plane, chain + hop * spec.tableSize);
+    chain += Math.ceil((pool.planes.length * spec.tableSize) / 2) * 2;
+  });
+  let range = 0;
+  spec.vips.forEach((vip, i) => {
+    words.set([range, vip.tcp.length, vip.udp.length, vip.portless], at.vips + i * VIP_STRIDE);
+    for (const r of [...vip.tcp, ...vip.udp]) words.set([r.from, r.to, r.service], at.ranges + range++ * RANGE_STRIDE);
+  });
+  writeAddressTable(
+    words,
+    at.vipTable,
+    spec.vips.map((vip, value) => ({ words: vip.words, family: vip.family, length: vip.length, value })),
+  );
+  writeAddressTable(words, at.peerTable, peerEntries(spec));
+  new Uint8Array(buffer).set(names, at.names * 4);
+}
+
+/** A bank as a worker reads it. The numbers are copies of header words, renewed by `refresh` after a swap. */
+export interface Tables {
+  readonly words: Int32Array;
+  readonly chains: Uint16Array;
+  generation: number;
+  tableSize: number;
+  self: number;
+  key0: number;
+  key1: number;
+  guePort: number;
+  hostsAt: number;
+  servicesAt: number;
+  poolsAt: number;
+  vipsAt: number;
+  rangesAt: number;
+  vipTableAt: number;
+  peerTableAt: number;
+}
+
+/** A reader over a bank; call `refresh` before use. */
+export function viewTables(buffer: ArrayBufferLike): Tables {
+  const words = new Int32Array(buffer);
+  const none = { generation: 0, tableSize: 0, self: 0, key0: 0, key1: 0, guePort: 0 };
+  const nowhere = { hostsAt: 0, servicesAt: 0, poolsAt: 0, vipsAt: 0, rangesAt: 0, vipTableAt: 0, peerTableAt: 0 };
+  return { words, chains: new Uint16Array(buffer), ...none, ...nowhere };
+}
+
+/** Takes over the header of a bank that has been written anew. */
+export function refresh(tables: Tables): void {
+  const w = tables.words;
+  tables.generation = w[GENERATION]!;
+  tables.tableSize = w[TABLE_SIZE]!;
+  tables.self = w[SELF]!;
+  tables.key0 = w[KEY0]!;
+  tables.key1 = w[KEY1]!;
+  tables.guePort = w[GUE_PORT]!;
+  tables.hostsAt = w[HOSTS_AT]!;
+  tables.servicesAt = w[SERVICES_AT]!;
+  tables.poolsAt = w[POOLS_AT]!;
+  tables.vipsAt = w[VIPS_AT]!;
+  tables.rangesAt = w[RANGES_AT]!;
+  tables.vipTableAt = w[VIP_TABLE_AT]!;
+  tables.peerTableAt = w[PEER_TABLE_AT]!;
+}
+
+/** Host and service names of a bank, by id and by index. Not for the hot path. */
+export function readNames(buffer: ArrayBufferLike): { hosts: Map<number, string>; services: string[] } {
+  const words = new Int32Array(buffer);
+  const bytes = new Uint8Array(buffer, words[NAMES_AT]! * 4, words[NAMES_BYTES]!);
+  const names = JSON.parse(new TextDecoder().decode(bytes.slice())) as { hosts: [number, string][]; services: string[] };
+  return { hosts: new Map(names.hosts), services: names.services };
+}
+
+/** Index of the VIP an address belongs to, or -1. The address is 4 int32 words. */
+export const findVip = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>
+  findAddress(t.words, t.vipTableAt, family, a, b, c, d);
+
+/** Id of the host that has the address, or -1. */
+export const findPeer = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>
+  findAddress(t.words, t.peerTableAt, family, a, b, c, d);
+
+/** Service of a VIP for a port, or -1. `udp` picks the list. */
+export function findService(t: Tables, vip: number, udp: boolean, port: number): number {
+  const w = t.words;
+  const at = t.vipsAt + vip * VIP_STRIDE;
+  let low = w[at]! + (udp ? w[at + 1]! : 0);
+  let high = low + (udp ? w[at + 2]! : w[at + 1]!) - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const range = t.rangesAt + middle * RANGE_STRIDE;
+    if (port < w[range]!) high = middle - 1;
+    else if (port > w[range + 1]!) low = middle + 1;
+    else return w[range + 2]!;
+  }
+  return -1;
+}
+
+/** Service of a VIP for packets without ports, or -1. */
+export const portlessService = (t: Tables, vip: number): number => t.words[t.vipsAt + vip * VIP_STRIDE + 3]!;
+
+/** Position in HASH_MODES of a service. */
+export const hashMode = (t: Tables, service: number): number => t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_HASH]!;
+
+/** Position in UDP_MODES of a service. */
+export const udpMode = (t: Tables, service: number): number => t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_UDP]!;
+
+/** Bucket of a flow hash. */
+export const bucketOf = (t: Tables, hash: number): number => (hash >>> 0) % t.tableSize;
+
+/** Host id at place `hop` of a bucket's chain, or NO_HOST. */
+export function hopOf(t: Tables, service: number, bucket: number, hop: number): number {
+  const pool = t.poolsAt + t.words[t.servicesAt + service * SERVICE_STRIDE]! * POOL_STRIDE;
+  return t.chains[t.words[pool]! + hop * t.tableSize + bucket]!;
+}
+
+/** Word offset of a host's record. */
+export const hostAt = (t: Tables, id: number): number => t.hostsAt + id * HOST_STRIDE;
