@@ -1,0 +1,37 @@
+/** What is wrong with a config, as zod reports it or as our own rules do, and how it is put into one line. */
+import type { z } from "zod";
+import { closest } from "./suggest.ts";
+
+/** Where in the config: keys and list indexes from the top. */
+export type Path = readonly (string | number)[];
+
+/** One thing that is wrong, and where. `text` says what and, in brackets, the remedy. */
+export interface Problem {
+  readonly path: Path;
+  readonly text: string;
+}
+
+/** The path as one would write it: `services[0].vips[1]`. */
+export const formatPath = (path: Path): string =>
+  path.map((step, i) => (typeof step === "number" ? `[${step}]` : i === 0 ? step : `.${step}`)).join("");
+
+/** A value from a config, short enough for a line. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** The text for a key that nothing reads. */
+export function unknownKey(key: string, known: readonly string[]): string {
+  const meant = closest(key, known);
+  return meant === null ? `unknown key (known here: ${known.join(", ")})` : `unknown key (did you mean "${meant}"?)`;
+}
+
+/** Zod's issues as problems under `base`. `known` are the keys of the object that was parsed, for suggestions. */
+export function fromIssues(base: Path, issues: readonly z.core.$ZodIssue[], known: readonly string[]): Problem[] {
+  return issues.flatMap((issue): Problem[] => {
+    const path = [...base, ...issue.path.map((step) => (typeof step === "number" ? step : String(step)))];
+    if (issue.code !== "unrecognized_keys") return [{ path, text: issue.message }];
+    return issue.keys.map((key) => ({ path: [...path, key], text: unknownKey(key, known) }));
+  });
+}

@@ -1,0 +1,249 @@
+/** The cluster's config: one YAML file, the same on every host, read once into a frozen value with every default filled in. */
+import { readFileSync } from "node:fs";
+import { isScalar, parseDocument, stringify } from "yaml";
+import type { z } from "zod";
+import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
+import { formatPath, fromIssues, type Problem, show, unknownKey } from "./config-problem.ts";
+import { crossProblems } from "./config-rules.ts";
+import { type ListPart, PARTS, type ServiceDraft } from "./config-schema.ts";
+
+export interface HostConfig {
+  readonly name: string;
+  /** At most one per family, IPv4 first. */
+  readonly dips: readonly Address[];
+  readonly weight: number;
+  readonly state: "active" | "draining" | "down";
+}
+
+/** Both ends belong to it; any port is 0 to 65535. */
+export interface PortRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ServiceConfig {
+  readonly name: string;
+  readonly vips: readonly Prefix[];
+  /** Sorted, without overlap. Empty: the protocol is not served. */
+  readonly ports: { readonly tcp: readonly PortRange[]; readonly udp: readonly PortRange[] };
+  /** Empty: a service without hosts. */
+  readonly pool: readonly { readonly host: string; readonly weight: number }[];
+  readonly udp: "stateless" | "flow" | "quic";
+  readonly hash: "5-tuple" | "source" | "source-port";
+}
+
+export interface EgressConfig {
+  readonly ip: Address;
+  /** Ports per slice: slice n is ports n * sliceSize to (n + 1) * sliceSize - 1. */
+  readonly sliceSize: number;
+  readonly owners: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface DropConfig {
+  readonly name: string;
+  /** In pcap-filter's language. */
+  readonly match: string;
+  /** One packet in so many is kept as a sample; null: none. */
+  readonly sample: number | null;
+  /** Packets and bits per second that pass, per source prefix of `per` bits (null: for all together); null: all are dropped. */
+  readonly limit: { readonly pps: number | null; readonly bps: number | null; readonly per: number | null } | null;
+}
+
+export interface Config {
+  readonly cluster: string;
+  /** 16 bytes: hash key and table seed. A secret. */
+  readonly seed: Uint8Array;
+  readonly hosts: readonly HostConfig[];
+  readonly services: readonly ServiceConfig[];
+  readonly egress: readonly EgressConfig[];
+  readonly drop: readonly DropConfig[];
+  readonly gue: { readonly port: number };
+  /** Buckets per pool (a prime) and how long older generations stay in the chains. */
+  readonly table: { readonly size: number; readonly drainSeconds: number };
+  /** null: off. */
+  readonly flowTable: { readonly size: number } | null;
+  /** uplink null: the device that has the host's own DIP. */
+  readonly io: { readonly mode: "af-packet" | "tun"; readonly uplink: string | null; readonly workers: number };
+}
+
+export type ConfigResult = { config: Config } | { errors: string[] };
+
+type Part = keyof typeof PARTS;
+type Value<P extends Part> = z.output<(typeof PARTS)[P]["schema"]>;
+
+/** Reads the parts of a config one by one, so that a mistake in one does not hide those in another. */
+class PartReader {
+  readonly problems: Problem[] = [];
+  readonly #raw: Record<string, unknown>;
+
+  constructor(raw: Record<string, unknown>) {
+    this.#raw = raw;
+    const known = Object.keys(PARTS);
+    for (const key of Object.keys(raw)) {
+      if (!known.includes(key)) this.problems.push({ path: [key], text: unknownKey(key, known) });
+    }
+  }
+
+  /** A part that is one value; null when malformed. */
+  one<P extends Exclude<Part, ListPart>>(part: P): Value<P> | null {
+    return this.#parse(part, [part], this.#raw[part]);
+  }
+
+  /** The items of a list; of a malformed one those fields that are not. */
+  list<P extends ListPart>(part: P): Partial<Value<P>>[] {
+    const { least, most } = PARTS[part];
+    const list = this.#raw[part];
+    const wrong = (text: string): [] => {
+      this.problems.push({ path: [part], text });
+      return [];
+    };
+    if (list === undefined) return least === 0 ? [] : wrong(`is missing (write a list with at least ${least})`);
+    if (!Array.isArray(list)) return wrong(`${show(list)} is not a list (start each entry with "- ")`);
+    if (list.length < least) return wrong(`is empty (write at least ${least})`);
+    if (list.length > most) return wrong(`has ${list.length} entries (at most ${most} are possible)`);
+    return list.map((item, i) => this.#parse(part, [part, i], item) ?? this.#salvage(part, item));
+  }
+
+  #parse<P extends Part>(part: P, path: (string | number)[], value: unknown): Value<P> | null {
+    const result = PARTS[part].schema.safeParse(value);
+    if (result.success) return result.data as Value<P>;
+    this.problems.push(...fromIssues(path, result.error.issues, PARTS[part].keys));
+    return null;
+  }
+
+  #salvage<P extends ListPart>(part: P, item: unknown): Partial<Value<P>> {
+    if (typeof item !== "object" || item === null) return {};
+    const fields = Object.entries(PARTS[part].fields).flatMap(([key, schema]) => {
+      const result = schema.safeParse((item as Record<string, unknown>)[key]);
+      return result.success ? [[key, result.data]] : [];
+    });
+    return Object.fromEntries(fields) as Partial<Value<P>>;
+  }
+}
+
+/** YAML to plain values. A seed that looks like a number is taken as it was written. */
+function readYaml(text: string, file: string): { raw: Record<string, unknown> } | { errors: string[] } {
+  const document = parseDocument(text, { prettyErrors: true });
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length > 0) {
+    return {
+      errors: faults.map(({ linePos, message }) => {
+        const where = linePos === undefined ? file : `${file}:${linePos[0].line}:${linePos[0].col}`;
+        return `${where}: not YAML: ${message.split("\n")[0]!.replace(/ at line \d+, column \d+:?$/, "")}`;
+      }),
+    };
+  }
+  try {
+    const raw: unknown = document.toJS();
+    if (raw === null || raw === undefined)
+      return { errors: [`${file}: the file is empty (see \`hafl help check\` for an example)`] };
+    if (typeof raw !== "object" || Array.isArray(raw))
+      return { errors: [`${file}: not a map at the top (write \`cluster: NAME\`, \`hosts:\`, ...)`] };
+    const seed = document.get("seed", true);
+    if (isScalar(seed) && typeof seed.value === "number" && seed.source !== undefined)
+      (raw as { seed: unknown }).seed = seed.source;
+    return { raw: raw as Record<string, unknown> };
+  } catch (error) {
+    return { errors: [`${file}: not YAML: ${(error as Error).message}`] };
+  }
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
+  for (const inner of Object.values(value)) freeze(inner);
+  return Object.freeze(value);
+}
+
+/** Fills in the pool: all hosts where none is named, the host's own weight where none is given. */
+function serviceOf(service: ServiceDraft, weights: ReadonlyMap<string, number>): ServiceConfig {
+  const pool = service.pool ?? [...weights.keys()].map((host) => ({ host, weight: null }));
+  return { ...service, pool: pool.map(({ host, weight }) => ({ host, weight: weight ?? weights.get(host)! })) };
+}
+
+/**
+ * Reads a config from YAML. Gives the frozen config, or every error as a line `FILE: services[0].vips[1]: what (remedy)`;
+ * `file` is only used in those lines.
+ */
+export function parseConfig(text: string, file: string): ConfigResult {
+  const yaml = readYaml(text, file);
+  if ("errors" in yaml) return yaml;
+  const reader = new PartReader(yaml.raw);
+  const [cluster, seed] = [reader.one("cluster"), reader.one("seed")];
+  const hosts = reader.list("hosts").map(({ dip, ...host }) => (dip === undefined ? host : { ...host, dips: dip }));
+  const services: Partial<ServiceDraft>[] = reader.list("services");
+  const [egress, drop] = [reader.list("egress"), reader.list("drop")];
+  const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
+  const problems = [...reader.problems, ...crossProblems({ hosts, services, egress, drop, table: table ?? {} })];
+  if (problems.length > 0) return { errors: problems.map((p) => `${file}: ${formatPath(p.path)}: ${p.text}`) };
+  const known = hosts as HostConfig[];
+  const weights = new Map(known.map(({ name, weight }) => [name, weight]));
+  return {
+    config: freeze({
+      cluster: cluster!,
+      seed: seed!,
+      hosts: known,
+      services: services.map((service) => serviceOf(service as ServiceDraft, weights)),
+      egress: egress as EgressConfig[],
+      drop: drop as DropConfig[],
+      gue: gue!,
+      table: table!,
+      flowTable,
+      io: io!,
+    }),
+  };
+}
+
+/** Reads a config file; one that cannot be read is an error line like any other. */
+export function loadConfig(file: string): ConfigResult {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return {
+      errors: [
+        `${file}: ${code === "ENOENT" ? "no such file (check the path)" : `cannot be read: ${code} (check its permissions)`}`,
+      ],
+    };
+  }
+  return parseConfig(text, file);
+}
+
+/** One line for each part that is valid but that this version does not act on. */
+export function unsupported(config: Config): string[] {
+  const part = (name: "egress" | "drop", what: string): string[] =>
+    config[name].length === 0 ? [] : [`${name}: ${what} are not done by this version (remove \`${name}\`)`];
+  return [...part("egress", "shared egress IPs"), ...part("drop", "drop rules")];
+}
+
+const portsAsText = (ranges: readonly PortRange[]): unknown =>
+  ranges.some(({ from, to }) => to - from === 65535)
+    ? "any"
+    : ranges.map(({ from, to }) => (from === to ? from : `${from}-${to}`));
+
+/** The config as YAML with every default written out; parsing it gives an equal config. */
+export function effectiveConfig(config: Config): string {
+  const plain = {
+    cluster: config.cluster,
+    seed: Buffer.from(config.seed).toString("hex"),
+    hosts: config.hosts.map(({ name, dips, weight, state }) => ({ name, dip: dips.map(formatAddress), weight, state })),
+    services: config.services.map(({ name, vips, ports, pool, udp, hash }) => ({
+      name,
+      vips: vips.map(formatPrefix),
+      ports: { tcp: portsAsText(ports.tcp), udp: portsAsText(ports.udp) },
+      pool: Object.fromEntries(pool.map(({ host, weight }) => [host, weight])),
+      udp,
+      hash,
+    })),
+    egress: config.egress.map(({ ip, sliceSize, owners }) => ({ ip: formatAddress(ip), sliceSize, owners })),
+    drop: config.drop.map(({ limit, ...rule }) => ({
+      ...rule,
+      limit: limit === null ? null : { ...limit, per: limit.per === null ? null : `/${limit.per}` },
+    })),
+    gue: config.gue,
+    table: config.table,
+    flowTable: config.flowTable ?? "off",
+    io: config.io,
+  };
+  return stringify(plain, { lineWidth: 0 });
+}
