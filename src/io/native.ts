@@ -38,7 +38,7 @@ export interface Native {
 
   /**
    * Prepares reads of `kind` into `slots` slots of the pool: slot i begins at `first + i * slotSize`, the packet at
-   * HEADROOM in it. `records` is an RxBurst's array.
+   * HEADROOM in it. `records` is an RxBurst's array. The end of the headroom serves for the virtio header.
    */
   createReceiver(
     kind: "packet" | "tun" | "gue",
@@ -52,14 +52,25 @@ export interface Native {
   /** Receives a burst; returns the count, 0 when nothing waits. Throws only when the descriptor is unusable. */
   receive(receiver: NativeHandle): number;
 
-  /** Prepares sends to GUE peers: `senders4` and `senders6` are GUE_SOURCE_PORTS descriptors each, or empty. */
-  createGueSink(pool: Uint8Array, senders4: Int32Array, senders6: Int32Array, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
+  /** Prepares sends to UDP port `port` of GUE peers: `senders4` and `senders6` are GUE_SOURCE_PORTS descriptors each, or empty. */
+  createGueSink(
+    pool: Uint8Array,
+    port: number,
+    senders4: Int32Array,
+    senders6: Int32Array,
+    records: Int32Array,
+    iovs: Int32Array,
+    sums: Int32Array,
+  ): NativeHandle;
   /** Prepares writes to a TUN queue. */
   createTunSink(pool: Uint8Array, fd: number, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
-  /** Does the checksum jobs, then sends `count` messages. Returns how many were not taken by the kernel. */
+  /**
+   * Does the checksum jobs, then sends `count` messages. Returns how many were not taken: refused by the kernel, or wrong
+   * (a gather pair outside the pool, a length that is not the sum of the pairs). Wrong checksum jobs are left out.
+   */
   send(sink: NativeHandle, count: number, iovCount: number, sumCount: number): number;
 
-  /** Runs checksum jobs (SUM_* words) over a pool. */
+  /** Runs checksum jobs (SUM_* words) over a pool. Throws a RangeError when one reaches outside. */
   sumChecksums(pool: Uint8Array, sums: Int32Array, count: number): void;
 
   /** eventfd, non-blocking. */
@@ -70,11 +81,15 @@ export interface Native {
   createWaiter(fds: Int32Array): NativeHandle;
   /**
    * Blocks the thread until one is readable or `timeoutMs` (-1: for ever) has passed; drains eventfds made by createWake.
-   * Returns a bit mask of the ready descriptors by index (31 at most).
+   * Returns a bit mask of the ready descriptors by index (31 at most); 0 after the timeout or a signal. A descriptor in
+   * error counts as readable, receive() then tells what is wrong. Do not give one eventfd to two waiters: one drains it.
    */
   wait(waiter: NativeHandle, timeoutMs: number): number;
 
-  /** Maps `size` bytes of a file shared and writable, making or growing the file if `create`. Unmapped when collected. */
+  /**
+   * Maps `size` bytes of a file shared and writable, making or growing the file if `create` (its pages are allocated then:
+   * a full file system is an error here, not a crash later). Unmapped when collected. RangeError when the file is shorter.
+   */
   mapFile(path: string, size: number, create: boolean): ArrayBuffer;
   /** Takes an exclusive lock on a file (flock), made if missing; held until closed or the process ends. Throws EWOULDBLOCK if taken. */
   lockFile(path: string): number;
@@ -84,12 +99,17 @@ export interface Native {
 
 const require = createRequire(import.meta.url);
 
+let path = fileURLToPath(new URL("../../../native/build/Release/haflinger.node", import.meta.url));
 let loaded: Native | undefined;
+
+/** Takes the addon from another file: a build with sanitizers, in tests. To be called in each thread before native(). */
+export function useAddon(file: string): void {
+  path = file;
+}
 
 /** Loads the addon on first use. Throws when it has not been built (`npm run build`). */
 export function native(): Native {
   if (loaded === undefined) {
-    const path = fileURLToPath(new URL("../../../native/build/Release/haflinger.node", import.meta.url));
     try {
       loaded = require(path) as Native;
     } catch (error) {

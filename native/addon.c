@@ -1,0 +1,32 @@
+/* The table of functions that src/io/native.ts types. */
+#include "addon.h"
+
+#define FUNCTION(name, callback) {name, NULL, callback, NULL, NULL, NULL, napi_enumerable, NULL}
+
+NAPI_MODULE_INIT() {
+  const napi_property_descriptor functions[] = {
+      FUNCTION("openPacketSocket", open_packet_socket),
+      FUNCTION("setFilter", set_filter),
+      FUNCTION("packetStatistics", packet_statistics),
+      FUNCTION("openTun", open_tun),
+      FUNCTION("openGueReceiver", open_gue_receiver),
+      FUNCTION("openGueSender", open_gue_sender),
+      FUNCTION("hasUdpSegment", has_udp_segment),
+      FUNCTION("close", close_descriptor),
+      FUNCTION("createReceiver", create_receiver),
+      FUNCTION("receive", receive_burst),
+      FUNCTION("createGueSink", create_gue_sink),
+      FUNCTION("createTunSink", create_tun_sink),
+      FUNCTION("send", send_burst),
+      FUNCTION("sumChecksums", sum_checksums),
+      FUNCTION("createWake", create_wake),
+      FUNCTION("wake", wake),
+      FUNCTION("createWaiter", create_waiter),
+      FUNCTION("wait", wait_ready),
+      FUNCTION("mapFile", map_file),
+      FUNCTION("lockFile", lock_file),
+      FUNCTION("pinThread", pin_thread),
+  };
+  if (napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions) != napi_ok) return NULL;
+  return exports;
+}

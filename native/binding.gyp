@@ -1,0 +1,29 @@
+{
+  "targets": [
+    {
+      "target_name": "haflinger",
+      "sources": [
+        "addon.c",
+        "arguments.c",
+        "checksum.c",
+        "error.c",
+        "gue_send.c",
+        "gue_socket.c",
+        "handle.c",
+        "map.c",
+        "packet_socket.c",
+        "receive.c",
+        "send.c",
+        "socket.c",
+        "split.c",
+        "tun.c",
+        "tun_send.c",
+        "wait.c"
+      ],
+      "include_dirs": ["include"],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      "cflags!": ["-O3", "-Wno-unused-parameter"],
+      "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-fvisibility=hidden"]
+    }
+  ]
+}

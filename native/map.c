@@ -1,0 +1,76 @@
+/* Shared memory in files, and the lock that keeps a second agent out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "addon.h"
+
+/* A mapping may not be larger: the data plane addresses it with int32 offsets. */
+#define MAP_MOST INT32_MAX
+
+/*
+ * Makes the file at least `size` bytes long, with its pages allocated: in a sparse file a full file system would show
+ * as SIGBUS in the middle of the data path, here it is ENOSPC at start. Where fallocate is not known, length must do.
+ */
+static const char *grow(int fd, off_t size) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return "fstat";
+  if (status.st_size < size && ftruncate(fd, size) != 0) return "ftruncate";
+  if (fallocate(fd, 0, 0, size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return "fallocate";
+  return NULL;
+}
+
+static void unmap(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)munmap(data, (size_t)(uintptr_t)hint); /* fails only for addresses that were never mapped */
+}
+
+/* Maps an open file; on failure NULL after throwing. */
+static napi_value map_descriptor(napi_env env, int fd, int32_t size, bool create, const char *path) {
+  struct stat status;
+  const char *failed = create ? grow(fd, size) : NULL;
+  if (failed != NULL) return throw_errno(env, errno, failed, NULL, path);
+  if (fstat(fd, &status) != 0) return throw_errno(env, errno, "fstat", NULL, path);
+  if (status.st_size < size) return throw_range(env, "%s: %lld bytes long, %d wanted", path, (long long)status.st_size, size);
+  void *memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) return throw_errno(env, errno, "mmap", NULL, path);
+  napi_value buffer;
+  if (napi_create_external_arraybuffer(env, memory, (size_t)size, unmap, (void *)(uintptr_t)size, &buffer) == napi_ok) return buffer;
+  unmap(env, memory, (void *)(uintptr_t)size);
+  return throw_type(env, "%s: this runtime takes no external memory", path);
+}
+
+/* mapFile(path, size, create) */
+napi_value map_file(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  char path[PATH_MAX];
+  int32_t size;
+  bool create;
+  if (!take_arguments(env, info, 3, arguments) || !take_text(env, arguments[0], "path", path, sizeof path) ||
+      !take_int(env, arguments[1], "size", 1, MAP_MOST, &size) || !take_bool(env, arguments[2], "create", &create)) {
+    return NULL;
+  }
+  const int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+  if (fd < 0) return throw_errno(env, errno, "open", NULL, path);
+  const napi_value buffer = map_descriptor(env, fd, size, create, path);
+  close(fd); /* the mapping keeps the file */
+  return buffer;
+}
+
+/* lockFile(path) */
+napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  char path[PATH_MAX];
+  if (!take_arguments(env, info, 1, arguments) || !take_text(env, arguments[0], "path", path, sizeof path)) return NULL;
+  const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return throw_errno(env, errno, "open", NULL, path);
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return make_int(env, fd);
+  const int error = errno;
+  close(fd);
+  return throw_errno(env, error, "flock", NULL, path);
+}
