@@ -1,0 +1,95 @@
+/** What the host's network looks like now, as far as the plan needs it: read with `ip -j` and from /proc/sys. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { Failure } from "./failure.ts";
+
+/** One policy rule, as `ip -j rule` prints it. */
+export interface Rule {
+  readonly priority: number;
+  readonly table?: string;
+  readonly iif?: string;
+  readonly action?: string;
+  readonly protocol?: string;
+  readonly [selector: string]: unknown;
+}
+
+export type Family = 4 | 6;
+export const FAMILIES = [4, 6] as const;
+
+export interface Device {
+  /** `ether`, `none`, `loopback`, ... */
+  readonly linkType: string;
+  /** Bytes. */
+  readonly mtu: number;
+}
+
+/** The facts that a plan is made from. */
+export interface HostState {
+  /** Policy rules in order; null when the host has no IPv6. */
+  readonly rules: { readonly 4: readonly Rule[]; readonly 6: readonly Rule[] | null };
+  /** What the local table holds: prefix (`192.0.2.10`, `2001:db8::/64`) to device. */
+  readonly local: ReadonlyMap<string, string>;
+  readonly devices: ReadonlyMap<string, Device>;
+  /** A sysctl's value, null when there is none. The path has slashes: `net/ipv4/conf/eth0/rp_filter`. */
+  readonly sysctl: (path: string) => string | null;
+}
+
+/** Runs `ip` and gives its output. Throws a Failure of one line when `ip` is missing or refuses. */
+export function ip(args: readonly string[], input?: string): string {
+  try {
+    return execFileSync("ip", args, {
+      encoding: "utf8",
+      stdio: ["pipe", "pipe", "pipe"],
+      input: input ?? "",
+      maxBuffer: 1 << 28,
+    });
+  } catch (error) {
+    const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
+    if (code === "ENOENT") throw new Failure("`ip` is not installed or not in PATH (install iproute2)");
+    const said = (stderr ?? String(error)).trim().split("\n").join("; ");
+    const remedy = /permitted|denied/.test(said) ? " (CAP_NET_ADMIN is needed: run it as root)" : "";
+    throw new Failure(`\`ip ${args.join(" ")}\` failed: ${said}${remedy}`);
+  }
+}
+
+/** The rows that `ip -j` prints; it prints nothing at all for none. */
+export function ipJson<Row>(family: Family | null, ...args: string[]): Row[] {
+  const text = ip(["-j", ...(family === null ? [] : [`-${family}`]), ...args]).trim();
+  return text === "" ? [] : (JSON.parse(text) as Row[]);
+}
+
+/** A sysctl's value in the network namespace of this process, null when there is none. */
+export function readSysctl(path: string): string | null {
+  try {
+    return readFileSync(`/proc/sys/${path}`, "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
+/** The rules of a family in order. */
+export const readRules = (family: Family): Rule[] => ipJson<Rule>(family, "rule", "show");
+
+/** Reads everything. Needs no privileges. */
+export function readHostState(): HostState {
+  const hasIpv6 = readSysctl("net/ipv6/conf/lo/disable_ipv6") === "0";
+  const local = new Map<string, string>();
+  for (const family of hasIpv6 ? FAMILIES : ([4] as const)) {
+    for (const { type, dst, dev } of ipJson<{ type?: string; dst: string; dev?: string }>(
+      family,
+      "route",
+      "show",
+      "table",
+      "local",
+    )) {
+      if (type === "local" && !local.has(dst)) local.set(dst, dev ?? "");
+    }
+  }
+  const links = ipJson<{ ifname: string; link_type: string; mtu: number }>(null, "link", "show");
+  return {
+    rules: { 4: readRules(4), 6: hasIpv6 ? readRules(6) : null },
+    local,
+    devices: new Map(links.map(({ ifname, link_type, mtu }) => [ifname, { linkType: link_type, mtu }])),
+    sysctl: readSysctl,
+  };
+}
