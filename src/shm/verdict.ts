@@ -25,6 +25,7 @@ const TABLE = [
   ["not_a_vip", "GUE whose inner destination is neither VIP nor egress IP"],
   ["ecn", "congestion marked outside, inner packet not ECN-capable (RFC 6040)"],
   ["no_room", "more segments than one burst can carry"],
+  ["hops_unknown", "GUE with further hops: whose flow it is cannot be told yet"],
 ] as const;
 
 export type VerdictName = (typeof TABLE)[number][0];
@@ -60,3 +61,4 @@ export const GUE_MALFORMED = number("gue_malformed");
 export const NOT_A_VIP = number("not_a_vip");
 export const ECN_DROP = number("ecn");
 export const NO_ROOM = number("no_room");
+export const HOPS_UNKNOWN = number("hops_unknown");

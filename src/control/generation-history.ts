@@ -1,0 +1,76 @@
+/** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
+
+import { type Generation, liveGenerations, MAX_CHAIN, sameHosts } from "../steering/generations.ts";
+import type { WeightedHost } from "../steering/maglev.ts";
+import type { Config, ServiceConfig } from "./config.ts";
+
+export interface History {
+  /** Generations by service name, newest first. */
+  readonly pools: Readonly<Record<string, readonly Generation[]>>;
+  /** Ids by host name: they stay while the history lasts, because counters and flows refer to them. */
+  readonly hostIds: Readonly<Record<string, number>>;
+}
+
+export const EMPTY_HISTORY: History = { pools: {}, hostIds: {} };
+
+/** Hosts of a pool that take new flows. */
+function activeHosts(config: Config, service: ServiceConfig): WeightedHost[] {
+  const active = new Set(config.hosts.filter((h) => h.state === "active").map((h) => h.name));
+  return service.pool.filter((m) => active.has(m.host) && m.weight > 0).map((m) => ({ name: m.host, weight: m.weight }));
+}
+
+/** Hosts of a pool that may own flows: also those being drained. */
+function owningHosts(config: Config, service: ServiceConfig): WeightedHost[] {
+  const down = downHosts(config);
+  return service.pool.filter((m) => !down.has(m.host) && m.weight > 0).map((m) => ({ name: m.host, weight: m.weight }));
+}
+
+/** Names of hosts that get nothing. */
+export const downHosts = (config: Config): Set<string> =>
+  new Set(config.hosts.filter((h) => h.state === "down").map((h) => h.name));
+
+/**
+ * Generations of one pool by its configuration and what came before. A pool seen for the first time that has hosts being
+ * drained gets two: the one in which they still were active, and the newest.
+ */
+export function poolGenerations(
+  config: Config,
+  service: ServiceConfig,
+  before: readonly Generation[],
+  now: number,
+): Generation[] {
+  const active = activeHosts(config, service);
+  const known = new Set(config.hosts.map((h) => h.name));
+  let list = [...before];
+  if (list.length === 0) {
+    const owning = owningHosts(config, service);
+    if (!sameHosts(owning, active)) list = [{ id: 1, time: now, hosts: owning }];
+  }
+  const newest = list[0];
+  if (newest === undefined || !sameHosts(newest.hosts, active))
+    list.unshift({ id: (newest?.id ?? 0) + 1, time: now, hosts: active });
+  // A host that has left the configuration has no address any more.
+  const present = list.map((g) => ({ ...g, hosts: g.hosts.filter((h) => known.has(h.name)) }));
+  return liveGenerations(present, now, config.table.drainSeconds * 1000).slice(0, 2 * MAX_CHAIN);
+}
+
+/** The history after a configuration has become current at `now`, ms since the epoch. */
+export function advanceHistory(history: History, config: Config, now: number): History {
+  const pools = Object.fromEntries(
+    config.services.map((service) => [service.name, poolGenerations(config, service, history.pools[service.name] ?? [], now)]),
+  );
+  const hostIds: Record<string, number> = {};
+  for (const host of config.hosts) {
+    const id = history.hostIds[host.name];
+    if (id !== undefined) hostIds[host.name] = id;
+  }
+  const used = new Set(Object.values(hostIds));
+  let next = 0;
+  for (const host of config.hosts) {
+    if (hostIds[host.name] !== undefined) continue;
+    while (used.has(next)) next++;
+    used.add(next);
+    hostIds[host.name] = next;
+  }
+  return { pools, hostIds };
+}

@@ -1,0 +1,162 @@
+/** Publishing: a configuration becomes forwarding tables in the bank that nobody reads, which then becomes the current one. */
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { native } from "../io/native.ts";
+import { bankPath, countersPath, historyPath, mapBank, mapControl } from "../io/runtime-files.ts";
+import {
+  allSeen,
+  askToStop,
+  bankBytes,
+  bankOf,
+  bankSerial,
+  CONTROL_LAYOUT,
+  controlWords,
+  currentGeneration,
+  resetWorkers,
+  setBank,
+  setGeneration,
+} from "../shm/control-block.ts";
+import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
+import { tablesBytes, writeTables } from "../shm/forwarding-table.ts";
+import { openRegion } from "../shm/region.ts";
+import { type ChainTable, movedBuckets } from "../steering/generations.ts";
+import type { Config } from "./config.ts";
+import { advanceHistory, EMPTY_HISTORY, type History } from "./generation-history.ts";
+import { chainTables, tablesSpec } from "./tables-spec.ts";
+
+export interface PoolChange {
+  /** Service whose pool it is. */
+  readonly name: string;
+  /** Buckets whose first hop changed, and their share of the table, 0..1. */
+  readonly moved: number;
+  readonly share: number;
+}
+export interface PublishResult {
+  readonly generation: number;
+  readonly movedBuckets: number;
+  readonly buckets: number;
+  readonly pools: readonly PoolChange[];
+}
+
+/** How long a worker may take to leave a bank, ms: bursts last well under one. */
+const PATIENCE_MS = 1000;
+/** Banks are made larger than needed, so that a cluster may grow within them. */
+const SPARE = 1.5;
+
+export class Publisher {
+  readonly #dir: string;
+  readonly #workers: number;
+  readonly #control: Int32Array;
+  readonly #banks: (ArrayBuffer | null)[] = [null, null];
+  #history: History;
+  #tables = new Map<string, ChainTable>();
+
+  private constructor(dir: string, workers: number, control: Int32Array, history: History) {
+    this.#dir = dir;
+    this.#workers = workers;
+    this.#control = control;
+    this.#history = history;
+  }
+
+  /**
+   * Opens the shared files of a runtime directory for so many workers, which must not have started. What an earlier agent
+   * left is kept where it fits: generations go on from there, counters and host ids stay. Throws when a file cannot be mapped.
+   */
+  static open(runtimeDir: string, workers: number): Publisher {
+    const buffer = mapControl(runtimeDir, true);
+    openRegion(buffer, CONTROL_LAYOUT);
+    const control = controlWords(buffer);
+    resetWorkers(control);
+    const counters = countersPath(runtimeDir);
+    const bytes = countersBytes(workers);
+    if (!openRegion(native().mapFile(counters, bytes, true), COUNTERS_LAYOUT)) {
+      // A file of another size or layout must not be changed under readers that have it mapped: it is replaced.
+      rmSync(counters, { force: true });
+      openRegion(native().mapFile(counters, bytes, true), COUNTERS_LAYOUT);
+    }
+    return new Publisher(runtimeDir, workers, control, readHistory(runtimeDir));
+  }
+
+  /**
+   * Makes a configuration current for the host named `hostName`, at `now` (ms since the epoch), with outer packets of at
+   * most `mtu` bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
+   */
+  publish(config: Config, hostName: string, mtu: number, now = Date.now()): PublishResult {
+    const history = advanceHistory(this.#history, config, now);
+    const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history);
+    const tables = chainTables(config, history);
+    const current = currentGeneration(this.#control);
+    const generation = current + 1;
+    const bank = bankOf(generation);
+    this.#awaitWorkers(current);
+    const spec = tablesSpec(config, history, tables, hostName, generation, mtu);
+    writeTables(this.#bank(bank, tablesBytes(spec)), spec);
+    writeHistory(this.#dir, history);
+    setGeneration(this.#control, generation);
+    this.#history = history;
+    this.#tables = tables;
+    return summary(generation, config.table.size, before, tables);
+  }
+
+  /** Asks the workers to end; they notice at their next burst, or when woken. */
+  stop(): void {
+    askToStop(this.#control);
+  }
+
+  /** Nobody may still read the bank: all workers must have moved to the current generation, which lies in the other one. */
+  #awaitWorkers(current: number): void {
+    const until = Date.now() + PATIENCE_MS;
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    while (!allSeen(this.#control, this.#workers, current)) {
+      if (Date.now() > until) throw new Error(`a worker has not taken up generation ${current} within ${PATIENCE_MS} ms`);
+      Atomics.wait(clock, 0, 0, 1);
+    }
+  }
+
+  /** The mapped bank, replaced by a larger file when `bytes` do not fit. */
+  #bank(bank: 0 | 1, bytes: number): ArrayBuffer {
+    const serial = bankSerial(this.#control, bank);
+    const has = bankBytes(this.#control, bank);
+    const mapped = this.#banks[bank];
+    if (mapped && bytes <= mapped.byteLength) return mapped;
+    const fits = serial > 0 && bytes <= has && existsSync(bankPath(this.#dir, bank, serial));
+    const size = fits ? has : Math.ceil((bytes * SPARE) / 4096) * 4096;
+    const fresh = fits ? serial : serial + 1;
+    const buffer = mapBank(this.#dir, bank, fresh, size, true);
+    if (!fits) {
+      setBank(this.#control, bank, fresh, size);
+      rmSync(bankPath(this.#dir, bank, serial), { force: true });
+    }
+    this.#banks[bank] = buffer;
+    return buffer;
+  }
+}
+
+function summary(
+  generation: number,
+  buckets: number,
+  before: ReadonlyMap<string, ChainTable>,
+  after: ReadonlyMap<string, ChainTable>,
+): PublishResult {
+  const pools = [...after].map(([name, table]) => {
+    const old = before.get(name);
+    const moved = old === undefined ? buckets : movedBuckets(old, table);
+    return { name, moved, share: moved / buckets };
+  });
+  return { generation, buckets, pools, movedBuckets: pools.reduce((sum, pool) => sum + pool.moved, 0) };
+}
+
+/** What an earlier agent left; nothing when it cannot be read. */
+function readHistory(dir: string): History {
+  try {
+    const value = JSON.parse(readFileSync(historyPath(dir), "utf8")) as Partial<History>;
+    return { pools: value.pools ?? {}, hostIds: value.hostIds ?? {} };
+  } catch {
+    return EMPTY_HISTORY;
+  }
+}
+
+function writeHistory(dir: string, history: History): void {
+  const path = historyPath(dir);
+  writeFileSync(`${path}.new`, JSON.stringify(history), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,88 @@
+/** From a configuration and its history to the contents of a bank. Pure. */
+import type { HostSpec, PoolSpec, RangeSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
+import { keysOf } from "../steering/flow-hash.ts";
+import { type ChainTable, chainTable } from "../steering/generations.ts";
+import { NO_HOST } from "../steering/maglev.ts";
+import { mappedLength } from "../wire/address.ts";
+import type { Config, HostConfig, PortRange } from "./config.ts";
+import { downHosts, type History } from "./generation-history.ts";
+
+/** Largest outer packet when nothing is known of the path. */
+export const UNKNOWN_MTU = 65_535;
+
+/** The chain tables of all services by name; services whose generations agree share one. */
+export function chainTables(config: Config, history: History): Map<string, ChainTable> {
+  const key = keysOf(config.seed).table;
+  const down = downHosts(config);
+  const built = new Map<string, ChainTable>();
+  return new Map(
+    config.services.map((service) => {
+      const generations = history.pools[service.name] ?? [];
+      const identity = JSON.stringify(generations.map((g) => g.hosts));
+      const table = built.get(identity) ?? chainTable(generations, down, config.table.size, key);
+      built.set(identity, table);
+      return [service.name, table];
+    }),
+  );
+}
+
+/** Everything a bank holds. `host` is the one it is for; `mtu` the largest outer packet the uplink carries, in bytes. */
+export function tablesSpec(
+  config: Config,
+  history: History,
+  tables: ReadonlyMap<string, ChainTable>,
+  host: string,
+  generation: number,
+  mtu: number,
+): TablesSpec {
+  const idOf = (name: string): number => history.hostIds[name]!;
+  const distinct = [...new Set(tables.values())];
+  const pools: PoolSpec[] = distinct.map((table) => ({
+    planes: table.planes.map((plane) => toIds(plane, table.names.map(idOf))),
+  }));
+  return {
+    generation,
+    tableSize: config.table.size,
+    self: idOf(host),
+    flowKey: keysOf(config.seed).flow,
+    guePort: config.gue.port,
+    hosts: config.hosts.map((h) => hostSpec(h, idOf(h.name), mtu)),
+    services: config.services.map((s) => ({
+      name: s.name,
+      pool: distinct.indexOf(tables.get(s.name)!),
+      hash: s.hash,
+      udp: s.udp,
+    })),
+    pools,
+    vips: vipSpecs(config),
+  };
+}
+
+function toIds(plane: Uint16Array, ids: readonly number[]): Uint16Array {
+  return plane.map((index) => (index === NO_HOST ? NO_HOST : ids[index]!));
+}
+
+function hostSpec(host: HostConfig, id: number, mtu: number): HostSpec {
+  const v4 = host.dips.find((d) => d.family === 4);
+  const v6 = host.dips.find((d) => d.family === 6);
+  return { id, name: host.name, ipv4: v4?.words[3] ?? null, ipv6: v6?.words ?? null, mtu };
+}
+
+/** One entry per VIP prefix, with the ports of all services on it. */
+function vipSpecs(config: Config): VipSpec[] {
+  const byPrefix = new Map<string, { spec: Omit<VipSpec, "tcp" | "udp">; tcp: RangeSpec[]; udp: RangeSpec[] }>();
+  config.services.forEach((service, index) => {
+    for (const vip of service.vips) {
+      const length = mappedLength(vip);
+      const id = `${vip.address.words.join(" ")}/${length}/${vip.address.family}`;
+      const spec = { words: vip.address.words, family: vip.address.family, length, portless: index };
+      const entry = byPrefix.get(id) ?? { spec, tcp: [], udp: [] };
+      byPrefix.set(id, entry);
+      const ranges = (list: readonly PortRange[]): RangeSpec[] => list.map((r) => ({ from: r.from, to: r.to, service: index }));
+      entry.tcp.push(...ranges(service.ports.tcp));
+      entry.udp.push(...ranges(service.ports.udp));
+    }
+  });
+  const ascending = (a: RangeSpec, b: RangeSpec): number => a.from - b.from;
+  return [...byPrefix.values()].map(({ spec, tcp, udp }) => ({ ...spec, tcp: tcp.sort(ascending), udp: udp.sort(ascending) }));
+}

@@ -1,0 +1,52 @@
+/** Entries of the outgoing queues. */
+import {
+  GUE_SOURCE_PORTS,
+  TX_ADDRESS,
+  TX_FAMILY,
+  TX_IOV_COUNT,
+  TX_IOV_START,
+  TX_LENGTH,
+  TX_SEGMENT_SIZE,
+  TX_SOURCE,
+  TX_STRIDE,
+  TX_TRAFFIC_CLASS,
+  type TxQueue,
+} from "../io/packet-io.ts";
+import { HOST_IPV4, HOST_IPV6, hostAt, type Tables } from "../shm/forwarding-table.ts";
+import { P_HASH2, P_TOS } from "./parsed.ts";
+
+/** Appends a gather pair. */
+export function appendIov(queue: TxQueue, offset: number, length: number): void {
+  const at = queue.iovCount++ * 2;
+  queue.iovs[at] = offset;
+  queue.iovs[at + 1] = length;
+}
+
+/** Appends a message made of the last `iovs` gather pairs. `segment` is 0 for a single datagram. */
+export function appendMessage(
+  queue: TxQueue,
+  t: Tables,
+  host: number,
+  family: number,
+  p: Int32Array,
+  iovs: number,
+  length: number,
+  segment: number,
+): void {
+  const r = queue.records;
+  const at = queue.count++ * TX_STRIDE;
+  r[at + TX_IOV_START] = queue.iovCount - iovs;
+  r[at + TX_IOV_COUNT] = iovs;
+  r[at + TX_LENGTH] = length;
+  r[at + TX_SEGMENT_SIZE] = segment;
+  // RFC 6040, 4.1: in normal mode the outer ECN field is a copy too.
+  r[at + TX_TRAFFIC_CLASS] = p[P_TOS]!;
+  r[at + TX_SOURCE] = p[P_HASH2]! & (GUE_SOURCE_PORTS - 1);
+  r[at + TX_FAMILY] = family;
+  const w = hostAt(t, host);
+  if (family === 4) {
+    r[at + TX_ADDRESS + 3] = t.words[w + HOST_IPV4]!;
+  } else {
+    for (let i = 0; i < 4; i++) r[at + TX_ADDRESS + i] = t.words[w + HOST_IPV6 + i]!;
+  }
+}

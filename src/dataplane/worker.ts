@@ -1,0 +1,90 @@
+/**
+ * A data plane thread. It owns one queue of the uplink, its GUE sockets and one queue of the TUN, and does nothing but turn
+ * bursts; when there is nothing to do it sleeps in poll(). What the control plane wants to tell it stands in shared memory.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { PacketSocketSource } from "../io/af-packet.ts";
+import { GueSink, GueSource } from "../io/gue-socket.ts";
+import { native } from "../io/native.ts";
+import { HEADROOM, type LinkType, type PacketSource } from "../io/packet-io.ts";
+import { countersPath, mapControl } from "../io/runtime-files.ts";
+import { TunSink, TunSource } from "../io/tun.ts";
+import { controlWords, stopping } from "../shm/control-block.ts";
+import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
+import { createContext } from "./context.ts";
+import { CurrentTables } from "./current-tables.ts";
+import { turn } from "./pipeline.ts";
+
+export interface WorkerOptions {
+  /** This worker, 0 to workers - 1. */
+  readonly index: number;
+  readonly workers: number;
+  readonly runtimeDir: string;
+  /** What frames of the uplink begin with. */
+  readonly link: LinkType;
+  /** Descriptors are opened and closed by the main thread, which outlives the workers. */
+  readonly uplinkFd: number;
+  readonly uplinkKind: "packet" | "tun";
+  readonly deliveryFd: number;
+  readonly gueFds: readonly number[];
+  /** GUE_SOURCE_PORTS descriptors, or none where the host has no DIP of the family. */
+  readonly senders4: readonly number[];
+  readonly senders6: readonly number[];
+  readonly wakeFd: number;
+  readonly guePort: number;
+}
+
+/** Packets in one burst from the uplink, and from each GUE socket. */
+const UPLINK_BURST = 128;
+const GUE_BURST = 64;
+/** A slot takes the largest super-segment; no multiple of 4096, lest the headers of all slots share a few cache sets. */
+const SLOT = HEADROOM + 65_536 + 320;
+/** Headers of the segments of a burst: room for 64 super-segments of 45 segments and 128 bytes of headers each. */
+const SCRATCH = 384 * 1024;
+const QUEUE_MESSAGES = 1024;
+const QUEUE_IOVS = 8192;
+const QUEUE_SUMS = 4096;
+/** How often the kernel is asked for the frames it lost, ms. */
+const STATISTICS_MS = 1000;
+
+function run(options: WorkerOptions): void {
+  const addon = native();
+  const control = controlWords(mapControl(options.runtimeDir, false));
+  const counters = workerBlock(
+    addon.mapFile(countersPath(options.runtimeDir), countersBytes(options.workers), false),
+    options.index,
+  );
+  const gueSlots = options.gueFds.length * GUE_BURST;
+  const scratchStart = (UPLINK_BURST + gueSlots) * SLOT;
+  const pool = new Uint8Array(scratchStart + SCRATCH);
+
+  const uplink: PacketSource =
+    options.uplinkKind === "packet"
+      ? new PacketSocketSource(options.uplinkFd, options.link, pool, 0, SLOT, UPLINK_BURST)
+      : new TunSource(options.uplinkFd, pool, 0, SLOT, UPLINK_BURST);
+  const gue = options.gueFds.map((fd, i) => new GueSource(fd, pool, (UPLINK_BURST + i * GUE_BURST) * SLOT, SLOT, GUE_BURST));
+  const senders = { ipv4: options.senders4, ipv6: options.senders6 };
+  const peers = new GueSink(senders, options.guePort, pool, QUEUE_MESSAGES, QUEUE_IOVS, QUEUE_SUMS);
+  const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
+
+  const tables = new CurrentTables(options.runtimeDir, control, options.index);
+  const context = createContext(pool, counters, tables.take(), peers, kernel, scratchStart, pool.length);
+  const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
+  const waits = counterAt("waits");
+  const kernelDrops = counterAt("kernelDrops");
+  let asked = 0;
+
+  parentPort?.postMessage({ type: "ready" });
+  while (!stopping(control)) {
+    if (turn(context, tables.take(), uplink, gue) > 0) continue;
+    counters[waits] = counters[waits]! + 1;
+    const now = Date.now();
+    if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {
+      asked = now;
+      counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
+    }
+    addon.wait(waiter, STATISTICS_MS);
+  }
+}
+
+run(workerData as WorkerOptions);

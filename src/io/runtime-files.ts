@@ -1,0 +1,17 @@
+/** The shared files of a runtime directory: their names, and how each is mapped. */
+import { join } from "node:path";
+import { CONTROL_BYTES } from "../shm/control-block.ts";
+import { native } from "./native.ts";
+
+export const countersPath = (dir: string): string => join(dir, "counters");
+export const historyPath = (dir: string): string => join(dir, "generations.json");
+/** The serial is part of the name: a bank that grows becomes a new file, and who still reads the old one is not disturbed. */
+export const bankPath = (dir: string, bank: number, serial: number): string => join(dir, `tables-${bank}.${serial}`);
+
+/** Maps the control block, making it if `create`. Throws when it is missing or cannot be mapped. */
+export const mapControl = (dir: string, create: boolean): ArrayBuffer =>
+  native().mapFile(join(dir, "control"), CONTROL_BYTES, create);
+
+/** Maps the file of a bank. */
+export const mapBank = (dir: string, bank: number, serial: number, bytes: number, create: boolean): ArrayBuffer =>
+  native().mapFile(bankPath(dir, bank, serial), bytes, create);
