@@ -21,10 +21,16 @@ trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Runs a command silently; what it said is shown only when it fails.
+# Runs a command silently; what it said is shown only when it fails: the first error is near the top or at the very end.
 quietly() {
   "$@" >"$log" 2>&1 </dev/null && return 0
-  tail -n 40 "$log" >&2
+  if [ "$(wc -l <"$log")" -le 60 ]; then
+    cat "$log" >&2
+  else
+    head -n 25 "$log" >&2
+    echo "..." >&2
+    tail -n 35 "$log" >&2
+  fi
   return 1
 }
 
@@ -88,7 +94,7 @@ fi
 
 # Addons are compiled against the headers that came with Node, if they did; otherwise node-gyp downloads them.
 prefix=$(node -p 'require("node:path").resolve(process.execPath, "../..")')
-if [ -e "$prefix/include/node/node_api.h" ]; then
+if [ -e "$prefix/include/node/common.gypi" ]; then
   export npm_config_nodedir="$prefix" npm_package_config_node_gyp_nodedir="$prefix"
 fi
 

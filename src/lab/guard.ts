@@ -13,7 +13,6 @@ export function guardLab(lab: string): Guard {
   const gone = ended(child);
   gone.catch(() => {});
   child.stdin.on("error", () => {});
-  child.unref();
   return {
     async release(): Promise<void> {
       child.stdin.end("down\n");
