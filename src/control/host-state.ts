@@ -3,6 +3,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Failure } from "./failure.ts";
 
+/** `rtm_protocol` of rules and routes that are ours, so that any instance knows those of another. */
+export const PROTOCOL = "104";
+
 /** One policy rule, as `ip -j rule` prints it. */
 export interface Rule {
   readonly priority: number;
@@ -30,6 +33,8 @@ export interface HostState {
   /** What the local table holds: prefix (`192.0.2.10`, `2001:db8::/64`) to device. */
   readonly local: ReadonlyMap<string, string>;
   readonly devices: ReadonlyMap<string, Device>;
+  /** VIPs that instances of ours have taken over, written like those of `local`. */
+  readonly claimed: ReadonlySet<string>;
   /** A sysctl's value, null when there is none. The path has slashes: `net/ipv4/conf/eth0/rp_filter`. */
   readonly sysctl: (path: string) => string | null;
 }
@@ -70,11 +75,29 @@ export function readSysctl(path: string): string | null {
 /** The rules of a family in order. */
 export const readRules = (family: Family): Rule[] => ipJson<Rule>(family, "rule", "show");
 
+/** Tables of our instances on this host, by the rules that lead there. */
+export function ourTables(): string[] {
+  const rules = hasIpv6() ? [...readRules(4), ...readRules(6)] : readRules(4);
+  return [
+    ...new Set(rules.flatMap((r) => (r.protocol === PROTOCOL && r.iif !== undefined && r.table !== undefined ? [r.table] : []))),
+  ];
+}
+
+/** VIPs in the tables of our instances, but for the tables named. */
+export function claimedVips(except: ReadonlySet<string> = new Set()): Set<string> {
+  const families = hasIpv6() ? FAMILIES : ([4] as const);
+  const tables = ourTables().filter((table) => !except.has(table));
+  const routes = tables.flatMap((table) => families.flatMap((f) => ipJson<{ dst: string }>(f, "route", "show", "table", table)));
+  return new Set(routes.map(({ dst }) => dst));
+}
+
+const hasIpv6 = (): boolean => readSysctl("net/ipv6/conf/lo/disable_ipv6") === "0";
+
 /** Reads everything. Needs no privileges. */
 export function readHostState(): HostState {
-  const hasIpv6 = readSysctl("net/ipv6/conf/lo/disable_ipv6") === "0";
+  const ipv6 = hasIpv6();
   const local = new Map<string, string>();
-  for (const family of hasIpv6 ? FAMILIES : ([4] as const)) {
+  for (const family of ipv6 ? FAMILIES : ([4] as const)) {
     for (const { type, dst, dev } of ipJson<{ type?: string; dst: string; dev?: string }>(
       family,
       "route",
@@ -87,7 +110,8 @@ export function readHostState(): HostState {
   }
   const links = ipJson<{ ifname: string; link_type: string; mtu: number }>(null, "link", "show");
   return {
-    rules: { 4: readRules(4), 6: hasIpv6 ? readRules(6) : null },
+    rules: { 4: readRules(4), 6: ipv6 ? readRules(6) : null },
+    claimed: claimedVips(),
     local,
     devices: new Map(links.map(({ ifname, link_type, mtu }) => [ifname, { linkType: link_type, mtu }])),
     sysctl: readSysctl,

@@ -13,10 +13,8 @@
  */
 import { formatPrefix, type Prefix } from "../wire/address.ts";
 import { Failure } from "./failure.ts";
-import { FAMILIES, type Family, type HostState, type Rule } from "./host-state.ts";
+import { FAMILIES, type Family, type HostState, PROTOCOL, type Rule } from "./host-state.ts";
 
-/** `rtm_protocol` of rules and routes that are ours, so that any instance knows those of another. */
-export const PROTOCOL = "104";
 const OUR_PREFERENCE = 1;
 const LOCAL_PREFERENCE = 2;
 const GUARD_PREFERENCE = 32765;
@@ -29,9 +27,12 @@ export type Step =
   | { readonly ip: readonly string[] }
   | { readonly sysctl: string; readonly value: string; readonly ifStill?: string };
 
-/** A change and how it is undone. Actions of scope `host` are shared by all instances on the host; the last one undoes them. */
+/**
+ * A change and how it is undone. Actions of scope `host` are shared by all instances on the host, and the last one undoes
+ * them; those of scope `address` by all instances with that VIP.
+ */
 export interface Action {
-  readonly scope: "host" | "own";
+  readonly scope: "host" | "own" | "address";
   readonly apply: Step | null;
   readonly undo: Step | null;
   /** The VIP this is for. */
@@ -60,10 +61,6 @@ const families = (state: HostState): Family[] => FAMILIES.filter((family) => sta
 const isOurs = (rule: Rule): boolean => rule.protocol === PROTOCOL;
 const isLocal = (rule: Rule): boolean =>
   rule.table === "local" && rule.src === "all" && rule.iif === undefined && rule.action === undefined;
-
-/** Tables of all instances on the host, by the rules that lead there. */
-export const ourTables = (rules: readonly Rule[]): string[] =>
-  rules.flatMap((r) => (isOurs(r) && r.table !== undefined && !isLocal(r) ? [r.table] : []));
 
 /** A table for this instance: by its name, the next free one when another instance is there already. */
 export function chooseTable(instance: string, state: HostState): number {
@@ -183,12 +180,18 @@ export function addVip(vip: Prefix, { mode, tun, table }: Desired, state: HostSt
   const inTable = ["table", `${table}`, "metric"];
   const actions = [route("blackhole", full, ...inTable, BLACKHOLE_METRIC, "protocol", PROTOCOL)];
   if (mode === "tun") actions.push(route(full, "dev", tun, ...inTable, TUN_METRIC, "protocol", PROTOCOL));
-  if (state.local.has(text)) return actions;
-  if (vip.length < (family === 4 ? 32 : 128)) return [...actions, route("local", full, "dev", "lo", "protocol", PROTOCOL)];
+  // Somebody else's stays somebody else's; another instance's is left by whoever goes last.
+  if (state.local.has(text) && !state.claimed.has(text)) return actions;
+  const present = state.local.has(text);
+  const address = (apply: Step, undo: Step): Action => ({ scope: "address", apply: present ? null : apply, undo, vip: text });
+  if (vip.length < (family === 4 ? 32 : 128)) {
+    const local = ["local", full, "dev", "lo", "protocol", PROTOCOL];
+    return [...actions, address(ipStep(family, "route", "add", ...local), ipStep(family, "route", "del", ...local))];
+  }
   // Neither is ever the source of what the host sends by itself: scope host, and a preferred lifetime of 0.
   const how = family === 4 ? ["scope", "host"] : ["nodad", "preferred_lft", "0"];
-  const address = own(ipStep(family, "addr", "add", full, "dev", "lo", ...how), ipStep(family, "addr", "del", full, "dev", "lo"));
-  return [...actions, { ...address, vip: text }];
+  const onLo = ["addr", "add", full, "dev", "lo"];
+  return [...actions, address(ipStep(family, ...onLo, ...how), ipStep(family, "addr", "del", full, "dev", "lo"))];
 }
 
 /** All actions from the state to what is wanted, in order. Throws a Failure where the host cannot be made so. */

@@ -1,0 +1,204 @@
+/** Carries out a plan on this host, and undoes it. */
+import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { formatPrefix, type Prefix } from "../wire/address.ts";
+import { Failure } from "./failure.ts";
+import { claimedVips, type HostState, ip, ourTables, readHostState } from "./host-state.ts";
+import { type Action, addVip, type Desired, formatStep, planSetup, type Step } from "./plan.ts";
+import { namespaceNumber, type Undo, UndoFile, withLock } from "./undo-file.ts";
+
+/** What the kernel or `ip` says when the thing to be removed is gone, or the thing to be put back is there. */
+const ALREADY =
+  /No such (file|process|device)|Cannot find device|does not exist|not found|File exists|Cannot assign requested address/;
+
+export class Network {
+  readonly #own: UndoFile;
+  readonly #hostPath: string;
+
+  /** `runtimeDir` must exist. Instances of one host share what lies beside their directories. */
+  constructor(runtimeDir: string) {
+    this.#own = new UndoFile(join(runtimeDir, "undo.json"));
+    this.#hostPath = join(shared(runtimeDir), `.host-${namespaceNumber()}`);
+  }
+
+  /**
+   * Plans from the state of the host and does it. `desire` is asked with that state, and may refuse by throwing. If a step
+   * fails everything done so far is undone and its Failure thrown.
+   */
+  setUp(desire: (state: HostState) => Desired): Desired {
+    try {
+      return this.#locked((host) => {
+        const state = readHostState();
+        const desired = desire(state);
+        this.#apply(planSetup(desired, state), host);
+        return desired;
+      });
+    } catch (error) {
+      this.undo();
+      throw error;
+    }
+  }
+
+  /** Takes more VIPs over. Throws a Failure at the first that cannot be; those before it stay. */
+  addVips(vips: readonly Prefix[], desired: Desired): void {
+    if (vips.length === 0) return;
+    this.#locked((host) => {
+      const state = readHostState();
+      const actions = vips.flatMap((vip) => addVip(vip, desired, state));
+      this.#apply(actions, host);
+    });
+  }
+
+  /** Gives VIPs back. Returns what could not be undone, a line each. */
+  removeVips(vips: readonly Prefix[]): string[] {
+    const gone = new Set(vips.map(formatPrefix));
+    return gone.size === 0 ? [] : this.#undoOwn(({ vip }) => vip !== undefined && gone.has(vip));
+  }
+
+  /** Undoes everything, newest first. Returns what could not be undone, a line each; what is gone already is no such thing. */
+  undo(): string[] {
+    const own = this.#undoOwn(() => true);
+    const rest = this.#locked((host) => {
+      if (host.steps.length === 0 || ourTables().length > 0) return [];
+      const problems = revert(host.steps.map(({ undo }) => undo));
+      host.write([]);
+      return problems;
+    });
+    return [...own, ...rest];
+  }
+
+  /** Whether there is anything to undo. */
+  get dirty(): boolean {
+    return this.#own.steps.length > 0;
+  }
+
+  #undoOwn(which: (step: Undo) => boolean): string[] {
+    const steps = this.#own.steps.filter(which);
+    if (steps.length === 0) return [];
+    // Addresses first: once our rule is gone the kernel would answer for them by itself.
+    const claimed = claimedVips(tablesIn(this.#own.steps));
+    const addresses = steps.filter(({ scope, vip }) => scope === "address" && !claimed.has(vip!));
+    const rest = steps.filter(({ scope }) => scope !== "address");
+    const problems = [...revert(addresses.map(({ undo }) => undo)), ...revert(rest.map(({ undo }) => undo))];
+    this.#own.write(this.#own.steps.filter((step) => !which(step)));
+    return problems;
+  }
+
+  #apply(actions: readonly Action[], host: UndoFile): void {
+    const shared = actions.filter(({ scope }) => scope === "host");
+    const own = actions.filter(({ scope }) => scope !== "host");
+    this.#do(shared, host);
+    this.#do(own, this.#own);
+  }
+
+  #do(actions: readonly Action[], file: UndoFile): void {
+    for (const run of runs(actions, ({ apply, undo }) => apply ?? undo)) {
+      file.append(run.flatMap(({ undo, scope, vip }) => (undo === null ? [] : [{ undo, scope, vip }])));
+      carryOut(run.flatMap(({ apply }) => apply ?? []));
+    }
+  }
+
+  #locked<T>(work: (host: UndoFile) => T): T {
+    return withLock(`${this.#hostPath}.lock`, () => work(new UndoFile(`${this.#hostPath}.json`)));
+  }
+}
+
+/** The routing tables that undo steps speak of. */
+const tablesIn = (steps: readonly Undo[]): Set<string> =>
+  new Set(
+    steps.flatMap(({ undo }) => ("ip" in undo && undo.ip.includes("lookup") ? undo.ip[undo.ip.indexOf("lookup") + 1]! : [])),
+  );
+
+/** The directory that the instances of a host share: the one their runtime directories are in, where it can be written. */
+function shared(runtimeDir: string): string {
+  const parent = dirname(runtimeDir);
+  try {
+    accessSync(parent, constants.W_OK);
+    return parent;
+  } catch {
+    return runtimeDir;
+  }
+}
+
+/** Consecutive things whose steps one `ip -batch` can do; a sysctl is alone. */
+function runs<T>(items: readonly T[], stepOf: (item: T) => Step | null): T[][] {
+  const kind = (item: T): string | null => {
+    const step = stepOf(item);
+    return step !== null && "ip" in step && /^-[46]$/.test(step.ip[0]!) ? step.ip[0]! : null;
+  };
+  const result: T[][] = [];
+  for (const item of items) {
+    const last = result.at(-1);
+    if (last !== undefined && kind(item) !== null && kind(last[0]!) === kind(item)) last.push(item);
+    else result.push([item]);
+  }
+  return result;
+}
+
+/** Does steps that belong to one run. Throws a Failure at the first that fails. */
+function carryOut(steps: readonly Step[]): void {
+  const [first] = steps;
+  if (first === undefined) return;
+  if ("sysctl" in first) {
+    const problem = writeSysctl(first);
+    if (problem !== null) throw new Failure(problem);
+  } else if (steps.length === 1) ip(first.ip);
+  else batch(steps, false);
+}
+
+/** Steps as the lines of one `ip -batch`. */
+function batch(steps: readonly Step[], force: boolean): void {
+  const lines = steps.map((step) => ("ip" in step ? step.ip : []));
+  const input = lines.map((args) => args.slice(1).join(" ")).join("\n");
+  try {
+    ip([lines[0]![0]!, ...(force ? ["-force"] : []), "-batch", "-"], `${input}\n`);
+  } catch (error) {
+    const failed = /Command failed -:(\d+)/.exec((error as Error).message);
+    if (force || failed === null || !(error instanceof Failure)) throw error;
+    const said = error.message.replace(/^.*?failed: /, "").replace(/;? ?Command failed -:\d+/, "");
+    throw new Failure(`\`ip ${lines[Number(failed[1]) - 1]!.join(" ")}\` failed: ${said}`);
+  }
+}
+
+/** Undoes steps, newest first. Returns a line for each that failed for another reason than that it was undone already. */
+function revert(steps: readonly Step[]): string[] {
+  const problems: string[] = [];
+  for (const run of runs(steps.toReversed(), (step) => step)) {
+    if ("sysctl" in run[0]!) {
+      const problem = restoreSysctl(run[0]);
+      if (problem !== null) problems.push(problem);
+      continue;
+    }
+    try {
+      if (run.length === 1) ip(run[0]!.ip);
+      else batch(run, true);
+    } catch (error) {
+      const said = (error as Error).message.replace(/^`.*?` failed: /, "").split("; ");
+      const serious = said.filter((line) => !ALREADY.test(line) && !/^Command failed/.test(line));
+      if (serious.length > 0) problems.push(`${formatStep(run[0]!)}${run.length > 1 ? " ..." : ""}: ${serious.join("; ")}`);
+    }
+  }
+  return problems;
+}
+
+function restoreSysctl(step: Extract<Step, { sysctl: string }>): string | null {
+  try {
+    const now = readFileSync(`/proc/sys/${step.sysctl}`, "utf8").trim();
+    if (now === step.value || (step.ifStill !== undefined && now !== step.ifStill)) return null;
+  } catch {
+    return null; // The device is gone.
+  }
+  return writeSysctl(step);
+}
+
+function writeSysctl({ sysctl, value }: { sysctl: string; value: string }): string | null {
+  try {
+    writeFileSync(`/proc/sys/${sysctl}`, value);
+    return null;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const remedy =
+      code === "EROFS" ? "/proc/sys is read-only here, set it from outside" : "CAP_NET_ADMIN is needed: run it as root";
+    return `sysctl ${sysctl} cannot be set to ${value}: ${code} (${remedy})`;
+  }
+}
