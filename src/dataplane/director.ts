@@ -18,8 +18,8 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
-import { bucketOf, findPeer, findService, hopOf, portlessService, type Tables } from "../shm/forwarding-table.ts";
-import { GSO_UNKNOWN, ICMP_OTHER, LOOP, MALFORMED, NO_HOST_LEFT, NO_SERVICE, NOT_OURS, OK } from "../shm/verdict.ts";
+import { bucketOf, hopOf } from "../shm/forwarding-table.ts";
+import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
 import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
@@ -27,7 +27,7 @@ import { UDP, UDP_HEADER } from "../wire/udp.ts";
 import type { Context } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendToPeer } from "./encap.ts";
-import { destinationVip, hashFlow } from "./flow.ts";
+import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
 import {
   FRAGMENT_NONE,
@@ -35,16 +35,11 @@ import {
   P_FRAGMENT,
   P_HASH,
   P_HEADERS,
-  P_ICMP_ERROR,
   P_IP,
   P_L4,
-  P_META,
   P_PACKETS,
-  P_PORTS,
   P_PROTOCOL,
   P_SEGMENT,
-  P_SOURCE0,
-  P_SOURCE3,
   P_SUM_FIELD,
   P_SUM_START,
   P_VERSION,
@@ -95,26 +90,6 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
   countService(context.counters, service, p[P_PACKETS]!, p[P_END]! - ip);
   return host === t.self ? deliver(context, records[r + RX_GSO_TYPE]!) : sendToPeer(context, host);
 }
-
-/** Index of the service for the packet in hand, or a verdict negated. */
-function serviceOf(t: Tables, vip: number, p: Int32Array): number {
-  const protocol = p[P_META]! & 0xff;
-  if (p[P_ICMP_ERROR] !== 0) {
-    vip = destinationVip(t, p);
-    if (vip < 0) return -ICMP_OTHER;
-  }
-  if (protocol !== TCP && protocol !== UDP) {
-    const service = portlessService(t, vip);
-    return service < 0 ? -NO_SERVICE : service;
-  }
-  const port = p[P_PORTS]! & 0xffff;
-  if (protocol === UDP && port === t.guePort && isFromPeer(t, p)) return -LOOP;
-  const service = findService(t, vip, protocol === UDP, port);
-  return service < 0 ? -NO_SERVICE : service;
-}
-
-const isFromPeer = (t: Tables, p: Int32Array): boolean =>
-  findPeer(t, p[P_VERSION]!, p[P_SOURCE0]!, p[P_SOURCE0 + 1]!, p[P_SOURCE0 + 2]!, p[P_SOURCE3]!) >= 0;
 
 /**
  * Takes over what the virtio header says: an open checksum, and the segments of a super-segment. Returns OK, or the verdict

@@ -1,10 +1,23 @@
 /** Which service, and which hash, a flow has. */
-import { findVip, HASH_5_TUPLE, HASH_SOURCE, hashMode, type Tables } from "../shm/forwarding-table.ts";
+import {
+  findPeer,
+  findService,
+  findVip,
+  HASH_5_TUPLE,
+  HASH_SOURCE,
+  hashMode,
+  portlessService,
+  type Tables,
+} from "../shm/forwarding-table.ts";
+import { ICMP_OTHER, LOOP, NO_SERVICE } from "../shm/verdict.ts";
 import { hashWords } from "../steering/flow-hash.ts";
+import { TCP } from "../wire/tcp.ts";
+import { UDP } from "../wire/udp.ts";
 import {
   P_DESTINATION0,
   P_DESTINATION3,
   P_HASH,
+  P_ICMP_ERROR,
   P_META,
   P_PORTS,
   P_SOURCE0,
@@ -22,6 +35,26 @@ const masked = new Int32Array(PARSED_WORDS);
 /** VIP index of the packet's destination, or -1. */
 export const destinationVip = (t: Tables, p: Int32Array): number =>
   findVip(t, p[P_VERSION]!, p[P_DESTINATION0]!, p[P_DESTINATION0 + 1]!, p[P_DESTINATION0 + 2]!, p[P_DESTINATION3]!);
+
+/** Index of the service for the packet in hand, or a verdict negated. */
+export function serviceOf(t: Tables, vip: number, p: Int32Array): number {
+  const protocol = p[P_META]! & 0xff;
+  if (p[P_ICMP_ERROR] !== 0) {
+    vip = destinationVip(t, p);
+    if (vip < 0) return -ICMP_OTHER;
+  }
+  if (protocol !== TCP && protocol !== UDP) {
+    const service = portlessService(t, vip);
+    return service < 0 ? -NO_SERVICE : service;
+  }
+  const port = p[P_PORTS]! & 0xffff;
+  if (protocol === UDP && port === t.guePort && isFromPeer(t, p)) return -LOOP;
+  const service = findService(t, vip, protocol === UDP, port);
+  return service < 0 ? -NO_SERVICE : service;
+}
+
+const isFromPeer = (t: Tables, p: Int32Array): boolean =>
+  findPeer(t, p[P_VERSION]!, p[P_SOURCE0]!, p[P_SOURCE0 + 1]!, p[P_SOURCE0 + 2]!, p[P_SOURCE3]!) >= 0;
 
 /** Writes the flow hash as the service wants it: over the 5-tuple, the source address, or source address and port. */
 export function hashFlow(t: Tables, service: number, p: Int32Array): void {

@@ -1,0 +1,160 @@
+/** What a packet costs in the pipeline: 64-byte TCP packets of many flows, through each stage alone and through all. */
+import type { Config } from "../control/config.ts";
+import { configTables } from "../control/offline.ts";
+import { type Context, createContext, flush } from "../dataplane/context.ts";
+import { direct } from "../dataplane/director.ts";
+import { sendToPeer } from "../dataplane/encap.ts";
+import { destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
+import { parseNetwork, parseTransport } from "../dataplane/parse.ts";
+import { P_HASH, P_PACKETS, P_SUM_FIELD } from "../dataplane/parsed.ts";
+import { addToBurst, createBurst } from "../io/memory.ts";
+import {
+  createTxQueue,
+  LINK_RAW,
+  type PacketSink,
+  RX_OFFSET,
+  RX_STRIDE,
+  type RxBurst,
+  TX_STRIDE,
+  type TxQueue,
+  UP_STRIDE,
+} from "../io/packet-io.ts";
+import { plainTables } from "../replay/offline-host.ts";
+import { countersBytes, workerBlock } from "../shm/counters.ts";
+import { bucketOf, hopOf, type Tables } from "../shm/forwarding-table.ts";
+import { setU16, setU32 } from "../wire/bytes.ts";
+import { pseudoSum4, setIpv4Checksum } from "../wire/checksum.ts";
+import { writeIpv4 } from "../wire/ipv4.ts";
+import { ACK, setTcpChecksum, TCP } from "../wire/tcp.ts";
+import { type Measurement, measure } from "./measure.ts";
+
+const PACKET = 64;
+/** Distance of packets in the pool; the lower part is headroom. */
+const SLOT = 192;
+const HEADROOM = 96;
+const BURST = 128;
+
+/** A sink that forgets, so that only the pipeline is measured. */
+export function nullSink(stride: number): PacketSink {
+  const queue: TxQueue = createTxQueue(stride, 1024, 8192, 4096);
+  const forget = (): number => {
+    queue.count = 0;
+    queue.iovCount = 0;
+    queue.sumCount = 0;
+    return 0;
+  };
+  return { queue, flush: forget };
+}
+
+/** Writes an established flow's TCP packet number `i` to a VIP: distinct source address and port for each. */
+function writePacket(b: Uint8Array, at: number, i: number, vip: number): void {
+  writeIpv4(b, at, 0, PACKET, TCP, 0xc6336400 + (i & 0xff), vip);
+  const tcp = at + 20;
+  setU16(b, tcp, 1024 + ((i * 7) % 60_000));
+  setU16(b, tcp + 2, 80);
+  setU32(b, tcp + 4, i * 1000);
+  setU32(b, tcp + 8, 1);
+  b[tcp + 12] = 5 << 4;
+  b[tcp + 13] = ACK;
+  setTcpChecksum(b, tcp, pseudoSum4(b, at, TCP, PACKET - 20) & 0xffff);
+  setIpv4Checksum(b, at, 20);
+}
+
+interface Load {
+  readonly context: Context;
+  readonly bursts: readonly RxBurst[];
+  readonly packets: number;
+}
+
+/** Packets of `flows` flows, in bursts as a worker gets them. The host is one that owns none of them. */
+function prepare(config: Config, flows: number): Load {
+  const spec = configTables(config, config.hosts.at(-1)!.name);
+  const tables = plainTables(spec);
+  const pool = new Uint8Array(flows * SLOT + 4096);
+  const bursts: RxBurst[] = [];
+  const vip = config.services[0]!.vips.find((v) => v.address.family === 4)!.address.words[3];
+  for (let i = 0; i < flows; i++) {
+    if (i % BURST === 0) bursts.push(createBurst(Math.min(BURST, flows - i)));
+    const at = i * SLOT + HEADROOM;
+    writePacket(pool, at, i, vip);
+    addToBurst(bursts.at(-1)!, at, PACKET);
+  }
+  const counters = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
+  const sinks = [nullSink(TX_STRIDE), nullSink(UP_STRIDE)] as const;
+  return {
+    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.length),
+    bursts,
+    packets: flows,
+  };
+}
+
+type Step = (context: Context, tables: Tables, ip: number) => number;
+
+const parse: Step = ({ bytes, parsed }, _tables, ip) => parseNetwork(bytes, ip, PACKET, parsed) + parseTransport(bytes, parsed);
+
+const service: Step = (context, tables, ip) => {
+  parse(context, tables, ip);
+  const found = serviceOf(tables, destinationVip(tables, context.parsed), context.parsed);
+  hashFlow(tables, found, context.parsed);
+  return found;
+};
+
+const lookUp: Step = (context, tables, ip) => {
+  const found = service(context, tables, ip);
+  return hopOf(tables, found, bucketOf(tables, context.parsed[P_HASH]!), 0);
+};
+
+const encapsulate: Step = (context, tables, ip) => {
+  const host = lookUp(context, tables, ip);
+  context.parsed[P_SUM_FIELD] = -1;
+  context.parsed[P_PACKETS] = 1;
+  return sendToPeer(context, host);
+};
+
+/** Kept, so that no stage is optimised away. */
+let sink = 0;
+
+function stage(load: Load, step: Step): () => number {
+  const { context, bursts } = load;
+  return () => {
+    for (const burst of bursts) {
+      for (let i = 0; i < burst.count; i++) sink += step(context, context.tables, burst.records[i * RX_STRIDE + RX_OFFSET]!);
+      flush(context);
+    }
+    return load.packets;
+  };
+}
+
+function repeated(times: number, subject: () => number): () => number {
+  return () => {
+    let units = 0;
+    for (let i = 0; i < times; i++) units += subject();
+    return units;
+  };
+}
+
+/**
+ * Nanoseconds per packet, each stage with all stages before it, and `whole` for the worker's own loop with counters. The
+ * config's first service must have TCP port 80 on an IPv4 VIP, and the last host must not be in its pool.
+ */
+export function benchHotPath(
+  config: Config,
+  flows: number,
+  rounds: number,
+  onRound?: (round: number) => void,
+): Record<string, Measurement> {
+  const load = prepare(config, flows);
+  const whole = (): number => {
+    for (const burst of load.bursts) {
+      direct(load.context, burst, LINK_RAW);
+      flush(load.context);
+    }
+    return load.packets;
+  };
+  const times = Math.max(1, Math.round(200_000 / flows));
+  const stages = { parse, service, lookUp, encapsulate };
+  const subjects = Object.fromEntries(Object.entries(stages).map(([name, step]) => [name, repeated(times, stage(load, step))]));
+  const result = measure({ ...subjects, whole: repeated(times, whole) }, rounds, 5, onRound);
+  if (Number.isNaN(sink)) throw new Error("no result");
+  return result;
+}

@@ -1,0 +1,53 @@
+/** `hafl replay`: a capture through the pipeline of one host. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { configTables } from "../control/offline.ts";
+import { readCapture, writeCapture } from "../io/pcap.ts";
+import type { Role } from "../replay/offline-host.ts";
+import { type ReplayResult, replay } from "../replay/replay.ts";
+import { loadOrExit } from "./config-file.ts";
+import type { CliEnv } from "./env.ts";
+
+interface Options {
+  readonly config: string;
+  readonly host: string;
+  readonly in: string;
+  readonly out?: string;
+  readonly role: Role;
+  readonly json?: boolean;
+}
+
+function report(result: ReplayResult): string {
+  const rows = Object.entries(result.verdicts).map(([name, count]) => `  ${name.padEnd(16)} ${count}\n`);
+  return `${result.packets} packets, ${result.out.length} leave, ${result.nsPerPacket} ns each\n${rows.join("")}`;
+}
+
+export function register(program: Command, env: CliEnv): void {
+  program
+    .command("replay")
+    .description("run a capture (pcap or pcapng) through a host's pipeline")
+    .requiredOption("--config <file>", "the cluster's configuration")
+    .requiredOption("--host <name>", "the host to be")
+    .requiredOption("--in <pcap>", "packets that come in: Ethernet, raw IP or Linux cooked")
+    .option("--out <pcap>", "write the packets that leave, raw IP, in order")
+    .addOption(
+      new Option("--role <role>", "packets come from the router, or in GUE").choices(["director", "target"]).default("director"),
+    )
+    .option("--json", "print JSON: packets, verdicts, nsPerPacket")
+    .action((options: Options, command: Command) => {
+      const config = loadOrExit(options.config, command);
+      if (!config.hosts.some((host) => host.name === options.host)) {
+        const known = config.hosts.map((host) => host.name).join(", ");
+        command.error(`${options.config}: hosts: no host '${options.host}' for --host (there are ${known})`, { exitCode: 2 });
+      }
+      let result: ReplayResult;
+      try {
+        result = replay(configTables(config, options.host), options.role, readCapture(readFileSync(options.in)));
+      } catch (error) {
+        return command.error(`error: --in ${options.in}: ${(error as Error).message}`, { exitCode: 1 });
+      }
+      if (options.out !== undefined) writeFileSync(options.out, writeCapture(result.out));
+      const { packets, verdicts, nsPerPacket } = result;
+      env.stdout.write(options.json === true ? `${JSON.stringify({ packets, verdicts, nsPerPacket })}\n` : report(result));
+    });
+}

@@ -1,0 +1,82 @@
+/** Where a flow goes, asked of the same functions that steer packets. */
+import { destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
+import {
+  createParsed,
+  P_DESTINATION0,
+  P_DESTINATION3,
+  P_HASH,
+  P_META,
+  P_PORTS,
+  P_SOURCE0,
+  P_SOURCE3,
+  P_VERSION,
+} from "../dataplane/parsed.ts";
+import { bucketOf, hopOf, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
+import { FORWARDED, NO_HOST_LEFT, NOT_OURS, VERDICT_NAMES, VERDICT_TEXTS } from "../shm/verdict.ts";
+import type { Flow } from "../steering/flow.ts";
+import { MAX_CHAIN } from "../steering/generations.ts";
+import { NO_HOST } from "../steering/maglev.ts";
+import { ICMP, ICMPV6 } from "../wire/icmp.ts";
+import { TCP } from "../wire/tcp.ts";
+import { UDP } from "../wire/udp.ts";
+import { plainTables } from "./offline-host.ts";
+
+export interface LookupResult {
+  readonly service: string | null;
+  readonly bucket: number | null;
+  /** Hosts that may own the flow, first hop first. */
+  readonly chain: readonly string[];
+  /** The first hop. */
+  readonly host: string | null;
+  readonly verdict: string;
+  /** The verdict in words. */
+  readonly why: string;
+}
+
+/** Prepares look-ups in tables. */
+export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
+  const tables = plainTables(spec);
+  const names = new Map(spec.hosts.map((host) => [host.id, host.name]));
+  return (flow) => {
+    const p = createParsed();
+    fillFlow(p, flow);
+    const none = (verdict: number, service: number): LookupResult => ({
+      service: service < 0 ? null : spec.services[service]!.name,
+      bucket: null,
+      chain: [],
+      host: null,
+      verdict: VERDICT_NAMES[verdict]!,
+      why: VERDICT_TEXTS[verdict]!,
+    });
+    const vip = destinationVip(tables, p);
+    if (vip < 0) return none(NOT_OURS, -1);
+    const service = serviceOf(tables, vip, p);
+    if (service < 0) return none(-service, -1);
+    hashFlow(tables, service, p);
+    const bucket = bucketOf(tables, p[P_HASH]!);
+    const chain = chainOf(tables, service, bucket).map((id) => names.get(id)!);
+    const host = chain[0];
+    if (host === undefined) return { ...none(NO_HOST_LEFT, service), bucket };
+    const why = `bucket ${bucket} of service ${spec.services[service]!.name} belongs to ${host}`;
+    return { service: spec.services[service]!.name, bucket, chain, host, verdict: VERDICT_NAMES[FORWARDED]!, why };
+  };
+}
+
+function chainOf(tables: Tables, service: number, bucket: number): number[] {
+  const hops = Array.from({ length: MAX_CHAIN }, (_, hop) => hopOf(tables, service, bucket, hop));
+  return hops.filter((id) => id !== NO_HOST);
+}
+
+function fillFlow(p: Int32Array, flow: Flow): void {
+  const version = flow.source.family;
+  const protocol = flow.protocol === "tcp" ? TCP : flow.protocol === "udp" ? UDP : version === 4 ? ICMP : ICMPV6;
+  p[P_VERSION] = version;
+  for (let i = 0; i < 3; i++) {
+    p[P_SOURCE0 + i] = flow.source.words[i]!;
+    p[P_DESTINATION0 + i] = flow.destination.words[i]!;
+  }
+  p[P_SOURCE3] = flow.source.words[3];
+  p[P_DESTINATION3] = flow.destination.words[3];
+  p[P_PORTS] = (flow.sourcePort << 16) | flow.destinationPort;
+  p[P_META] = (version << 8) | protocol;
+}
