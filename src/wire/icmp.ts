@@ -6,8 +6,10 @@ export const ICMPV6 = 58;
 /** Header of every message below; an error carries the packet it speaks of behind it. */
 export const ICMP_HEADER = 8;
 
+export const ECHO_REPLY = 0;
 export const ECHO_REQUEST = 8;
 export const ECHO_REQUEST6 = 128;
+export const ECHO_REPLY6 = 129;
 
 /** Identifier of an echo message. */
 export const echoId = (b: Uint8Array, icmp: number): number => u16(b, icmp + 4);
