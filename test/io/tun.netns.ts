@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
-import { GueSink } from "../../src/io/gue-socket.ts";
+import { GueSink, GueSource } from "../../src/io/gue-socket.ts";
 import { native } from "../../src/io/native.ts";
 import {
   GSO_TCPV4,
@@ -16,6 +16,7 @@ import {
   RX_LENGTH,
   RX_NEEDS_CSUM,
   RX_OFFSET,
+  RX_PEER,
   RX_STRIDE,
   RX_TRUNCATED,
   SUM_STRIDE,
@@ -116,6 +117,21 @@ test("a UDP super-segment written at once arrives as its datagrams", async (t) =
   if (sink.flush() !== 0) return t.skip("needs Linux 6.2: this kernel takes no UDP super-segments");
   await until("datagrams", () => sizes.length === 5);
   assert.deepEqual(sizes, [1000, 1000, 1000, 1000, 300]);
+});
+
+test("GUE over IPv6 without an outer checksum is taken, as Linux fou does", async () => {
+  const fd = n.openGueReceiver("2001:db8::10", 6080, true, true, 0);
+  const source = new GueSource(fd, pool, 0, SLOT, SLOTS);
+  const payload = pattern(200);
+  const addresses = { source: "2001:db8:1::7", destination: "2001:db8::10" };
+  const packet = rawPacket({ ...addresses, protocol: "udp", sourcePort: 50000, destinationPort: 6080, payload });
+  packet.bytes.fill(0, 46, 48);
+  writer.up([packet.bytes]);
+  assert.equal(sink.flush(), 0);
+  await until("datagram", () => source.receive() > 0);
+  assert.equal(source.burst.records[RX_LENGTH], 200);
+  assert.deepEqual([...source.burst.records.subarray(RX_PEER, RX_PEER + 4)], [0x20010db8, 0x00010000, 0, 7]);
+  n.close(fd);
 });
 
 test("what is routed to the device is read raw, from one of its queues", async (t) => {
