@@ -1,4 +1,6 @@
 /** What a lab's client is asked to send, and what it reports: one flow a request. */
+import type { Flow } from "../steering/flow.ts";
+import { parseAddress } from "../wire/address.ts";
 import type { Family } from "./topology.ts";
 
 /** Requests of one kind from one client. */
@@ -34,8 +36,13 @@ export interface FlowResult {
   readonly took: number;
 }
 
-/** The flow as `hafl lookup --flow` takes it. */
-export function flowText(r: FlowResult): string {
-  const end = (address: string, port: number): string => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
-  return `${r.protocol} ${end(r.source, r.sourcePort)} > ${end(r.target, r.targetPort)}`;
+/** The flow of a request. */
+export function flowOf(r: FlowResult): Flow {
+  return {
+    protocol: r.protocol,
+    source: parseAddress(r.source)!,
+    sourcePort: r.sourcePort,
+    destination: parseAddress(r.target)!,
+    destinationPort: r.targetPort,
+  };
 }

@@ -1,18 +1,9 @@
 /** Real requests through a lab, and what became of them: who answered, who should have, what each agent counted. */
 import type { Config } from "../control/config.ts";
-import { type Address, parseAddress } from "../wire/address.ts";
-import { type FlowResult, flowText, type LoadJob } from "./flows.ts";
+import { type Flow, formatFlow } from "../steering/flow.ts";
+import { type FlowResult, flowOf, type LoadJob } from "./flows.ts";
 import { job, runLoad } from "./load.ts";
 import { clientNames, FAMILIES, hostNames, type LabSpec } from "./topology.ts";
-
-/** A flow as `hafl lookup` takes it. */
-export interface Flow {
-  readonly protocol: "tcp" | "udp" | "icmp";
-  readonly source: Address;
-  readonly sourcePort: number;
-  readonly destination: Address;
-  readonly destinationPort: number;
-}
 
 /** Which host a flow belongs to, by the function behind `hafl lookup`. */
 export type Lookup = (flow: Flow) => { readonly host: string | null };
@@ -44,17 +35,6 @@ export interface TrafficReport {
   /** One line for each request that failed, and for each reply from another host than lookup names. */
   readonly failures: readonly string[];
   readonly mismatches: readonly string[];
-}
-
-/** The flow of a result. */
-export function flowOf(r: FlowResult): Flow {
-  return {
-    protocol: r.protocol,
-    source: parseAddress(r.source)!,
-    sourcePort: r.sourcePort,
-    destination: parseAddress(r.target)!,
-    destinationPort: r.targetPort,
-  };
 }
 
 const FIRST_PORT = 20_000;
@@ -98,7 +78,7 @@ export function report(
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const mismatches = answered.flatMap((r) => {
     const expected = lookup(flowOf(r)).host;
-    return expected === r.host ? [] : [`${flowText(r)}: answered by ${r.host}, lookup names ${expected ?? "no host"}`];
+    return expected === r.host ? [] : [`${formatFlow(flowOf(r))}: answered by ${r.host}, lookup names ${expected ?? "no host"}`];
   });
   return {
     requests: results.length,
@@ -118,7 +98,7 @@ export function report(
         ...counts[i]!,
       };
     }),
-    failures: results.filter((r) => r.host === null).map((r) => `${flowText(r)}: ${r.error}`),
+    failures: results.filter((r) => r.host === null).map((r) => `${formatFlow(flowOf(r))}: ${r.error}`),
     mismatches,
   };
 }

@@ -1,0 +1,180 @@
+/** `hafl lab`: a network-namespace lab with clients, a router and hosts. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { Failure } from "../control/failure.ts";
+import { allWell, DEMO_REQUESTS, renderReport, runDemo } from "../lab/demo.ts";
+import { type LabStatus, labDown, labStatus, labUp, type Progress } from "../lab/lab.ts";
+import { ended, spawnIn } from "../lab/namespace.ts";
+import { labNames, namespacesOf } from "../lab/state.ts";
+import { textTable } from "../lab/text-table.ts";
+import { isLabName, type LabSpec, namespaceOf, parseNamespace, VIP } from "../lab/topology.ts";
+import type { CliEnv } from "./env.ts";
+import { createLookup } from "./lookup.ts";
+import { readAgentCounts } from "./stats.ts";
+
+const DEFAULT_NAME = "lab";
+
+interface UpOptions {
+  readonly name: string;
+  readonly hosts: number;
+  readonly clients: number;
+  readonly io: "af-packet" | "tun";
+  readonly workers: number;
+  readonly weights: readonly number[] | undefined;
+  readonly dips: "4" | "6" | "both";
+  readonly json?: true;
+}
+
+function labName(text: string): string {
+  if (!isLabName(text)) throw new InvalidArgumentError("a lab's name is 1 to 32 of a-z, 0-9 and -");
+  return text;
+}
+
+const whole = (least: number, most: number) => (text: string) => {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || n < least || n > most) throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
+  return n;
+};
+
+function weightList(text: string): number[] {
+  const weights = text.split(",").map(Number);
+  if (!/^\d+(,\d+)*$/.test(text) || weights.every((w) => w === 0) || weights.some((w) => w > 65535))
+    throw new InvalidArgumentError("weights look like 3,1,1,1");
+  return weights;
+}
+
+/** The options that shape a lab. */
+function shaped(command: Command): Command {
+  return command
+    .option("--hosts <n>", "hosts (default: as many as there are weights, else 4)", whole(1, 64))
+    .option("--clients <n>", "clients", whole(1, 64), 2)
+    .addOption(new Option("--io <mode>", "how agents take packets").choices(["af-packet", "tun"]).default("af-packet"))
+    .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
+    .option("--weights <list>", "a weight for each host, like 3,1,1,1 (default: all 1)", weightList)
+    .addOption(new Option("--dips <family>", "hosts' own addresses").choices(["4", "6", "both"]).default("both"));
+}
+
+/** The lab that the options describe. Throws when they contradict each other. */
+function specOf(name: string, options: UpOptions): LabSpec {
+  const hosts = options.hosts ?? options.weights?.length ?? 4;
+  const weights = options.weights ?? Array.from({ length: hosts }, () => 1);
+  if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
+  const { clients, io, workers, dips } = options;
+  return { name, hosts, clients, io, workers, weights, dips };
+}
+
+/** Runs something that an interrupt may stop: it sees the signal, takes away what it made, and then we end. */
+async function interruptible(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const abort = new AbortController();
+  let code = 0;
+  const on = (number: number) => () => {
+    code = 128 + number;
+    abort.abort(new Error("interrupted"));
+  };
+  const handlers = { SIGINT: on(2), SIGTERM: on(15), SIGHUP: on(1) } as const;
+  for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
+  try {
+    await run(abort.signal);
+  } catch (error) {
+    if (code === 0) throw error;
+  } finally {
+    for (const [name, handler] of Object.entries(handlers)) process.off(name, handler);
+  }
+  if (code !== 0) process.exitCode = code;
+}
+
+function needRoot(): void {
+  if (process.getuid?.() !== 0) throw new Failure("hafl lab: network namespaces need root: run it with sudo");
+}
+
+function renderStatus(s: LabStatus): string {
+  const of = (node: string): string =>
+    s.processes
+      .filter((p) => p.node === node)
+      .map((p) => `${p.role} ${p.alive ? p.pid : "ENDED"}`)
+      .join(", ");
+  const shape =
+    s.spec === null ? "" : `: ${s.spec.hosts} hosts, ${s.spec.clients} clients, ${s.spec.io}, ${s.spec.workers} workers each`;
+  const rows = s.nodes.map(({ node, namespace }) => [node, namespace, of(node)]);
+  return `lab ${s.name}${shape}${s.whole ? "" : " (NOT WHOLE)"}\n${textTable(["node", "namespace", "processes"], rows)}`;
+}
+
+function showStatus(env: CliEnv, name: string | undefined, json: boolean): void {
+  const all = (name === undefined ? labNames() : [name]).map(labStatus).filter((s) => s !== null);
+  if (json) env.stdout.write(`${JSON.stringify(all)}\n`);
+  else if (all.length > 0) env.stdout.write(all.map(renderStatus).join("\n"));
+  else if (name === undefined) env.stdout.write("no lab is up\n");
+  if (all.length === 0 && name !== undefined) throw new Failure(`hafl lab: no lab named ${name} (hafl lab up --name ${name})`);
+}
+
+async function execIn(lab: string, node: string, command: readonly string[]): Promise<void> {
+  needRoot();
+  const name = namespacesOf(lab).find((ns) => ns === namespaceOf(lab, node) || ns === node);
+  if (name === undefined) throw new Failure(`hafl lab: lab ${lab} has no node ${node} (see: hafl lab status --name ${lab})`);
+  // The command gets the terminal's signals itself; we wait for what it makes of them.
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, () => {});
+  process.exitCode = await ended(spawnIn(lab, parseNamespace(name)!.node, command, { stdio: "inherit" }));
+}
+
+/** Adds `hafl lab` to the command table. */
+export function register(program: Command, env: CliEnv): void {
+  const progress: Progress = (line) => void env.stderr.write(`${line}\n`);
+  // Options behind a command's name are the command's: `hafl lab exec c1 curl --version` asks curl.
+  program.enablePositionalOptions();
+  const lab = program
+    .command("lab")
+    .enablePositionalOptions()
+    .description("raise, use and take down labs of network namespaces (root)");
+
+  shaped(lab.command("up").description("raise a lab and leave it running"))
+    .option("--name <name>", "the lab's name", labName, DEFAULT_NAME)
+    .option("--json", "print the lab's state as JSON")
+    .action(async (options: UpOptions) => {
+      needRoot();
+      const spec = specOf(options.name, options);
+      await interruptible(async (signal) => {
+        await labUp(spec, progress, signal);
+        showStatus(env, spec.name, options.json === true);
+        progress(`try: hafl lab exec --name ${spec.name} c1 curl -s http://${VIP[4]}/ 'http://[${VIP[6]}]/'`);
+      });
+    });
+
+  lab
+    .command("down")
+    .description("take a lab down; nothing of it stays")
+    .option("--name <name>", "the lab's name", labName, DEFAULT_NAME)
+    .option("--all", "every lab there is")
+    .action(async (options: { name: string; all?: true }) => {
+      needRoot();
+      for (const name of options.all ? labNames() : [options.name]) await labDown(name);
+    });
+
+  lab
+    .command("status")
+    .description("nodes and processes of one lab, or of all")
+    .option("--name <name>", "the lab's name", labName)
+    .option("--json", "print JSON")
+    .action((options: { name?: string; json?: true }) => showStatus(env, options.name, options.json === true));
+
+  lab
+    .command("exec")
+    .description("run a command on a node (c1, r, s1, ...)")
+    .option("--name <name>", "the lab's name", labName, DEFAULT_NAME)
+    .argument("<node>")
+    .argument("<command...>")
+    .passThroughOptions()
+    .action((node: string, command: string[], options: { name: string }) => execIn(options.name, node, command));
+
+  shaped(lab.command("demo").description("a lab of its own: real requests, a table of who did what, then down"))
+    .option("--requests <n>", "HTTP requests, and as many UDP echoes", whole(1, 20_000), DEMO_REQUESTS)
+    .option("--json", "print the report as JSON")
+    .action(async (options: UpOptions & { requests: number }) => {
+      needRoot();
+      const spec = specOf(`demo-${process.pid}`, options);
+      await interruptible(async (signal) => {
+        const oracle = { createLookup, readCounts: readAgentCounts };
+        const report = await runDemo(spec, oracle, options.requests, progress, signal);
+        env.stdout.write(options.json ? `${JSON.stringify(report)}\n` : renderReport(report));
+        if (!allWell(report)) process.exitCode = 1;
+      });
+    });
+}
