@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type Address, contains, formatPrefix, maskWord, type Prefix, parseAddress, parsePrefix } from "../wire/address.ts";
 import type { PortRange } from "./config.ts";
-import { show } from "./config-problem.ts";
+import { MISSING, show } from "./config-problem.ts";
 
 /** A reader's result: the value, or what is wrong with the input (at `path` below it). */
 export type Read<T> = { value: T } | { problems: { path?: (string | number)[]; text: string }[] };
@@ -26,7 +26,7 @@ export function read<T>(reader: (input: unknown) => Read<T>) {
 /** The message for a value that is missing or not `what`. */
 export const expected = (what: string, remedy: string) => ({
   error: (issue: { input?: unknown }): string =>
-    issue.input === undefined ? `is missing (${remedy})` : `${show(issue.input)} is not ${what} (${remedy})`,
+    issue.input === undefined ? `${MISSING} (${remedy})` : `${show(issue.input)} is not ${what} (${remedy})`,
 });
 
 /** A whole number in a range, both ends included. */
@@ -60,7 +60,7 @@ function unusable(address: Address): string | null {
 
 /** Reads an address that other machines can send to. */
 export function readAddress(input: unknown): Read<Address> {
-  if (input === undefined) return bad("is missing (write an IPv4 or IPv6 address)");
+  if (input === undefined) return bad(`${MISSING} (write an IPv4 or IPv6 address)`);
   const address = typeof input === "string" ? parseAddress(input) : null;
   if (address === null) return bad(`${show(input)} is not an address (write IPv4 like 10.0.1.11 or IPv6 like fd00::11)`);
   const why = unusable(address);

@@ -11,6 +11,9 @@ export interface Problem {
   readonly text: string;
 }
 
+/** How the text for a key that is not there begins. */
+export const MISSING = "is missing";
+
 /** The path as one would write it: `services[0].vips[1]`. */
 export const formatPath = (path: Path): string =>
   path.map((step, i) => (typeof step === "number" ? `[${step}]` : i === 0 ? step : `.${step}`)).join("");
@@ -29,9 +32,21 @@ export function unknownKey(key: string, known: readonly string[]): string {
 
 /** Zod's issues as problems under `base`. `known` are the keys of the object that was parsed, for suggestions. */
 export function fromIssues(base: Path, issues: readonly z.core.$ZodIssue[], known: readonly string[]): Problem[] {
-  return issues.flatMap((issue): Problem[] => {
+  const problems = issues.flatMap((issue): Problem[] => {
     const path = [...base, ...issue.path.map((step) => (typeof step === "number" ? step : String(step)))];
     if (issue.code !== "unrecognized_keys") return [{ path, text: issue.message }];
     return issue.keys.map((key) => ({ path: [...path, key], text: unknownKey(key, known) }));
   });
+  return withoutMisspelt(problems);
+}
+
+/** Leaves out that a key is missing where it is there, misspelt: that is one mistake, and the misspelling names it. */
+export function withoutMisspelt(problems: readonly Problem[]): Problem[] {
+  const meant = new Set(
+    problems.flatMap(({ path, text }) => {
+      const key = /^unknown key \(did you mean "(.*)"\?\)$/.exec(text)?.[1];
+      return key === undefined ? [] : [formatPath([...path.slice(0, -1), key])];
+    }),
+  );
+  return problems.filter(({ path, text }) => !(text.startsWith(MISSING) && meant.has(formatPath(path))));
 }

@@ -18,7 +18,7 @@ import {
   weight,
   whole,
 } from "./config-fields.ts";
-import { show } from "./config-problem.ts";
+import { MISSING, show } from "./config-problem.ts";
 
 /** A service before its pool is resolved. */
 export type ServiceDraft = Omit<ServiceConfig, "pool"> & { pool: PoolDraft };
@@ -71,9 +71,9 @@ const DROP = {
 export const TABLE_SIZE_MAX = 1_000_003;
 
 function readSeed(input: unknown): Read<Uint8Array> {
-  if (input === undefined) return bad("is missing (make one with `openssl rand -hex 16`)");
+  if (input === undefined) return bad(`${MISSING} (make one with "openssl rand -hex 16")`);
   if (typeof input !== "string" || !/^[0-9a-fA-F]{32}$/.test(input))
-    return bad("is not 32 hex digits (make one with `openssl rand -hex 16`)");
+    return bad('is not 32 hex digits (make one with "openssl rand -hex 16")');
   return { value: Uint8Array.from(input.match(/../g)!, (byte) => Number.parseInt(byte, 16)) };
 }
 

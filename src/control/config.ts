@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { isScalar, parseDocument, stringify } from "yaml";
 import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
-import { formatPath, fromIssues, type Problem, show, unknownKey } from "./config-problem.ts";
+import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { crossProblems } from "./config-rules.ts";
 import { type ListPart, PARTS, type ServiceDraft } from "./config-schema.ts";
 
@@ -97,7 +97,7 @@ class PartReader {
       this.problems.push({ path: [part], text });
       return [];
     };
-    if (list === undefined) return least === 0 ? [] : wrong(`is missing (write a list with at least ${least})`);
+    if (list === undefined) return least === 0 ? [] : wrong(`${MISSING} (write a list with at least ${least})`);
     if (!Array.isArray(list)) return wrong(`${show(list)} is not a list (start each entry with "- ")`);
     if (list.length < least) return wrong(`is empty (write at least ${least})`);
     if (list.length > most) return wrong(`has ${list.length} entries (at most ${most} are possible)`);
@@ -173,7 +173,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
-  const problems = [...reader.problems, ...crossProblems({ hosts, services, egress, drop, table: table ?? {} })];
+  const problems = [...withoutMisspelt(reader.problems), ...crossProblems({ hosts, services, egress, drop, table: table ?? {} })];
   if (problems.length > 0) return { errors: problems.map((p) => `${file}: ${formatPath(p.path)}: ${p.text}`) };
   const known = hosts as HostConfig[];
   const weights = new Map(known.map(({ name, weight }) => [name, weight]));

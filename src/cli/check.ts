@@ -1,0 +1,35 @@
+/** `hafl check`: is a config right, and what does it say in full. */
+import type { Command } from "commander";
+import { effectiveConfig, loadConfig, unsupported } from "../control/config.ts";
+import type { CliEnv } from "./env.ts";
+
+interface Options {
+  readonly effective?: true;
+  readonly json?: true;
+}
+
+/** Checks a config file and prints the outcome. Returns the exit code: 2 when anything is wrong. */
+export function check(file: string, options: Options, env: CliEnv): 0 | 2 {
+  const result = loadConfig(file);
+  const errors = "errors" in result ? result.errors : unsupported(result.config).map((line) => `${file}: ${line}`);
+  if (options.json === true) env.stdout.write(`${JSON.stringify({ ok: errors.length === 0, errors })}\n`);
+  else if (errors.length > 0) env.stderr.write(`${errors.join("\n")}\n`);
+  else if ("config" in result && options.effective !== true) {
+    const { cluster, hosts, services } = result.config;
+    env.stdout.write(`${file}: good: cluster ${cluster}, hosts: ${hosts.length}, services: ${services.length}\n`);
+  }
+  if (options.effective === true && options.json !== true && "config" in result) env.stdout.write(effectiveConfig(result.config));
+  return errors.length > 0 ? 2 : 0;
+}
+
+export function register(program: Command, env: CliEnv): void {
+  program
+    .command("check")
+    .description("check a config file; prints every error with its place")
+    .argument("<config>", "the cluster's config file")
+    .option("--effective", "print the config with every default filled in, the seed included")
+    .option("--json", "print {ok, errors} as JSON")
+    .action((file: string, options: Options) => {
+      process.exitCode = check(file, options, env);
+    });
+}

@@ -1,0 +1,31 @@
+/** `hafl run`: the agent. */
+import type { Command } from "commander";
+import { dryRun, runAgent } from "../control/agent.ts";
+import type { CliEnv } from "./env.ts";
+import { createLogger } from "./logger.ts";
+
+interface Options {
+  readonly config: string;
+  readonly host?: string;
+  readonly uplink?: string;
+  readonly instance?: string;
+  readonly runtimeDir?: string;
+  readonly dryRun?: true;
+}
+
+export function register(program: Command, env: CliEnv): void {
+  program
+    .command("run")
+    .description("run the agent of this host until SIGINT or SIGTERM; SIGHUP and changes of the file load it again")
+    .requiredOption("--config <file>", "the cluster's config file")
+    .option("--host <name>", "which host of the config this is (default: the one whose DIP this machine has)")
+    .option("--uplink <device>", "device that VIP packets come from, in place of io.uplink")
+    .option("--instance <name>", "name of the instance (default: the host's)")
+    .option("--runtime-dir <dir>", "directory for its files (default: /run/hafl/<instance>)")
+    .option("--dry-run", "print the commands that would set up the network, and change nothing")
+    .action(async ({ dryRun: dry, config, host, uplink, instance, runtimeDir }: Options) => {
+      const options = { config, host, uplink, instance, runtimeDir };
+      if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
+      else process.exitCode = await runAgent(options, createLogger(env));
+    });
+}

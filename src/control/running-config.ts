@@ -1,0 +1,49 @@
+/** What a reload may change and what it may not. Pure. */
+import { formatAddress, type Prefix } from "../wire/address.ts";
+import { type Config, type ConfigResult, effectiveConfig, loadConfig, unsupported } from "./config.ts";
+
+/** All VIPs of a config. Those of two services are the same prefix, twice; who takes them over has to leave one out. */
+export function vipsOf(config: Config): Prefix[] {
+  const distinct = new Map(config.services.flatMap(({ vips }) => vips).map((vip) => [JSON.stringify(vip), vip]));
+  return [...distinct.values()];
+}
+
+/** A config that this version can act on, or error lines. */
+export function loadUsable(file: string): ConfigResult {
+  const result = loadConfig(file);
+  if ("errors" in result) return result;
+  const lines = unsupported(result.config);
+  return lines.length > 0 ? { errors: lines.map((line) => `${file}: ${line}`) } : result;
+}
+
+const dipsOf = (config: Config, host: string): string =>
+  config.hosts
+    .find(({ name }) => name === host)
+    ?.dips.map(formatAddress)
+    .join(", ") ?? "";
+
+/** Lines for what differs and cannot while an agent runs: descriptors, threads and the sizes of shared memory hang on it. */
+export function refusedChanges(before: Config, after: Config, host: string, file: string): string[] {
+  if (!after.hosts.some(({ name }) => name === host)) {
+    return [`${file}: hosts: this host, "${host}", is missing (stop its agent first, or give it state: down)`];
+  }
+  const fields: [string, string, string][] = [
+    ["cluster", before.cluster, after.cluster],
+    ["seed", Buffer.from(before.seed).toString("hex"), Buffer.from(after.seed).toString("hex")],
+    ["table.size", `${before.table.size}`, `${after.table.size}`],
+    ["gue.port", `${before.gue.port}`, `${after.gue.port}`],
+    ["io.mode", before.io.mode, after.io.mode],
+    ["io.uplink", before.io.uplink ?? "none", after.io.uplink ?? "none"],
+    ["io.workers", `${before.io.workers}`, `${after.io.workers}`],
+    [`hosts[${after.hosts.findIndex(({ name }) => name === host)}].dip`, dipsOf(before, host), dipsOf(after, host)],
+  ];
+  return fields
+    .filter(([, was, is]) => was !== is)
+    .map(([field, was, is]) => {
+      const values = field === "seed" ? "" : ` from ${was} to ${is}`;
+      return `${file}: ${field}: cannot change${values} while the agent runs (change it back, or restart the agents)`;
+    });
+}
+
+/** Whether two configs mean the same. */
+export const sameConfig = (a: Config, b: Config): boolean => effectiveConfig(a) === effectiveConfig(b);

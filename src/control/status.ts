@@ -1,0 +1,54 @@
+/** What an agent did and does, read from the files of its runtime directory; the agent notices nothing of it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { bankPath, countersPath } from "../io/runtime-files.ts";
+import { bankOf, bankSerial, CONTROL_LAYOUT, controlWords, currentGeneration } from "../shm/control-block.ts";
+import { COUNTERS_LAYOUT, type CounterSnapshot, readCounters } from "../shm/counters.ts";
+import { readNames } from "../shm/forwarding-table.ts";
+import { isRegion } from "../shm/region.ts";
+import { Failure } from "./failure.ts";
+import { type InstanceInfo, readInstance } from "./instance.ts";
+
+export interface Status extends CounterSnapshot, InstanceInfo {
+  readonly running: boolean;
+  readonly generation: number;
+}
+
+/** A mapped file's bytes as they are now; the page cache is what the agent writes to. */
+function bytesOf(path: string): ArrayBuffer {
+  const file = readFileSync(path);
+  return file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer;
+}
+
+/** Reads a runtime directory. Throws a Failure when no agent has run there. */
+export function readStatus(dir: string): Status {
+  const info = readInstance(dir);
+  if (info === null)
+    throw new Failure(
+      `${dir}: no agent is running here (start one with \`hafl run\`, or name another with --instance or --runtime-dir)`,
+    );
+  try {
+    const control = bytesOf(join(dir, "control"));
+    const counters = bytesOf(countersPath(dir));
+    if (!isRegion(control, CONTROL_LAYOUT) || !isRegion(counters, COUNTERS_LAYOUT)) {
+      throw new Failure(`${dir}: written by another version of hafl (use that one, or restart the agent)`);
+    }
+    const words = controlWords(control);
+    const generation = currentGeneration(words);
+    const bank = bankOf(generation);
+    const { hosts, services } = readNames(bytesOf(bankPath(dir, bank, bankSerial(words, bank))));
+    return { ...info, running: isAlive(info.pid), generation, ...readCounters(counters, hosts, services) };
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(`${dir}: cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
