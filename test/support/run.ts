@@ -1,0 +1,42 @@
+/**
+ * Runs all compiled tests: `npm test`, or some by words their paths contain: `node dist/test/support/run.js control cli`.
+ * Those end to end raise labs and measure; they run one after the other, when nothing else runs.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const compiled = join(root, "dist", "test");
+
+/** Compiled tests in order of path, without those whose source is gone. */
+function testFiles(): string[] {
+  const files = readdirSync(compiled, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".test.js"));
+  return files.filter((file) => existsSync(join(root, "test", file.replace(/\.js$/, ".ts")))).sort();
+}
+
+/** Whether all tests of the files pass. */
+function passes(files: readonly string[], concurrency: number): boolean {
+  if (files.length === 0) return true;
+  const paths = files.map((file) => relative(root, join(compiled, file)));
+  const args = ["--enable-source-maps", "--test", `--test-concurrency=${concurrency}`, ...paths];
+  return spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" }).status === 0;
+}
+
+const words = process.argv.slice(2);
+const chosen = testFiles().filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
+if (chosen.length === 0) {
+  process.stderr.write(`no test's path contains ${words.join(" or ")}\n`);
+  process.exit(2);
+}
+const isEndToEnd = (file: string): boolean => file.startsWith("e2e/");
+const endToEnd = chosen.filter(isEndToEnd);
+let good = passes(
+  chosen.filter((file) => !isEndToEnd(file)),
+  Math.min(4, availableParallelism()),
+);
+if (endToEnd.length > 0 && process.getuid?.() !== 0) process.stdout.write("end-to-end tests skipped: not root\n");
+else good = passes(endToEnd, 1) && good;
+process.exitCode = good ? 0 : 1;
