@@ -20,6 +20,7 @@ function explain(flow: Flow, result: LookupResult): string {
     ["bucket", result.bucket === null ? "-" : String(result.bucket)],
     ["chain", result.chain.join(" > ") || "-"],
     ["host", result.host ?? "-"],
+    ["source", result.sourcePort === null ? "-" : `UDP port ${result.sourcePort} between hosts`],
     ["verdict", `${result.verdict} (${result.why})`],
   ];
   return lines.map(([name, value]) => `${name!.padEnd(8)} ${value}\n`).join("");

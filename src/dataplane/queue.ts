@@ -15,6 +15,9 @@ import {
 import { HOST_IPV4, HOST_IPV6, hostAt, type Tables } from "../shm/forwarding-table.ts";
 import { P_HASH2, P_TOS } from "./parsed.ts";
 
+/** Which of the source ports the flow in hand leaves by. */
+export const sourceOf = (p: Int32Array): number => p[P_HASH2]! & (GUE_SOURCE_PORTS - 1);
+
 /** Appends a gather pair. */
 export function appendIov(queue: TxQueue, offset: number, length: number): void {
   const at = queue.iovCount++ * 2;
@@ -41,7 +44,7 @@ export function appendMessage(
   r[at + TX_SEGMENT_SIZE] = segment;
   // RFC 6040, 4.1: in normal mode the outer ECN field is a copy too.
   r[at + TX_TRAFFIC_CLASS] = p[P_TOS]!;
-  r[at + TX_SOURCE] = p[P_HASH2]! & (GUE_SOURCE_PORTS - 1);
+  r[at + TX_SOURCE] = sourceOf(p);
   r[at + TX_FAMILY] = family;
   const w = hostAt(t, host);
   if (family === 4) {

@@ -124,8 +124,11 @@ function readEnhanced(
   };
 }
 
-/** A pcap file of raw IP packets (link type 101, microseconds, little-endian); times in microseconds since the epoch. */
-export function writeCapture(packets: readonly { readonly bytes: Uint8Array; readonly time: number }[]): Uint8Array {
+/** A pcap file (microseconds, little-endian) of raw IP packets, or of another link type; times in microseconds since the epoch. */
+export function writeCapture(
+  packets: readonly { readonly bytes: Uint8Array; readonly time: number }[],
+  link = LINKTYPE_RAW,
+): Uint8Array {
   const size = packets.reduce((sum, p) => sum + 16 + p.bytes.length, 24);
   const file = new Uint8Array(size);
   const view = new DataView(file.buffer);
@@ -133,7 +136,7 @@ export function writeCapture(packets: readonly { readonly bytes: Uint8Array; rea
   view.setUint16(4, 2, true);
   view.setUint16(6, 4, true);
   view.setUint32(16, MAX_PACKET, true);
-  view.setUint32(20, LINKTYPE_RAW, true);
+  view.setUint32(20, link, true);
   let at = 24;
   for (const { bytes, time } of packets) {
     view.setUint32(at, Math.floor(time / 1e6), true);

@@ -1,4 +1,5 @@
 /** Where a flow goes, asked of the same functions that steer packets. */
+
 import { destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
 import {
   createParsed,
@@ -11,6 +12,8 @@ import {
   P_SOURCE3,
   P_VERSION,
 } from "../dataplane/parsed.ts";
+import { sourceOf } from "../dataplane/queue.ts";
+import { GUE_FIRST_SOURCE_PORT } from "../io/packet-io.ts";
 import { bucketOf, hopOf, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
 import { FORWARDED, NO_HOST_LEFT, NOT_OURS, VERDICT_NAMES, VERDICT_TEXTS } from "../shm/verdict.ts";
 import type { Flow } from "../steering/flow.ts";
@@ -28,6 +31,8 @@ export interface LookupResult {
   readonly chain: readonly string[];
   /** The first hop. */
   readonly host: string | null;
+  /** UDP source port of its GUE packets, by which it is found in captures between hosts. */
+  readonly sourcePort: number | null;
   readonly verdict: string;
   /** The verdict in words. */
   readonly why: string;
@@ -45,6 +50,7 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
       bucket: null,
       chain: [],
       host: null,
+      sourcePort: null,
       verdict: VERDICT_NAMES[verdict]!,
       why: VERDICT_TEXTS[verdict]!,
     });
@@ -57,8 +63,9 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
     const chain = chainOf(tables, service, bucket).map((id) => names.get(id)!);
     const host = chain[0];
     if (host === undefined) return { ...none(NO_HOST_LEFT, service), bucket };
+    const sourcePort = GUE_FIRST_SOURCE_PORT + sourceOf(p);
     const why = `bucket ${bucket} of service ${spec.services[service]!.name} belongs to ${host}`;
-    return { service: spec.services[service]!.name, bucket, chain, host, verdict: VERDICT_NAMES[FORWARDED]!, why };
+    return { service: spec.services[service]!.name, bucket, chain, host, sourcePort, verdict: VERDICT_NAMES[FORWARDED]!, why };
   };
 }
 

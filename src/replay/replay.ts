@@ -18,7 +18,7 @@ export interface ReplayResult {
 const MEASURE_MS = 100;
 
 /** Runs captured packets through the pipeline of the host the tables are for. */
-export function replay(spec: TablesSpec, role: Role, captured: Iterable<CapturedPacket>): ReplayResult {
+export function replay(spec: TablesSpec, role: Role, captured: Iterable<CapturedPacket>, measureMs = MEASURE_MS): ReplayResult {
   const host = new OfflineHost(spec, role);
   const out: { bytes: Uint8Array; time: number }[] = [];
   const taken: Uint8Array[] = [];
@@ -37,7 +37,7 @@ export function replay(spec: TablesSpec, role: Role, captured: Iterable<Captured
   }
   const verdicts = host.verdicts();
   if (noIp > 0) verdicts.not_ours = (verdicts.not_ours ?? 0) + noIp;
-  return { packets, verdicts, nsPerPacket: Math.round(host.measure(taken, MEASURE_MS) * 10) / 10, out };
+  return { packets, verdicts, nsPerPacket: Math.round(host.measure(taken, measureMs) * 10) / 10, out };
 }
 
 /** Offset of the IP header in a captured frame, -1 when it carries none. */

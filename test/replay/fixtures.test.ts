@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { configTables } from "../../src/control/offline.ts";
+import { readCapture } from "../../src/io/pcap.ts";
+import { OfflineHost, type Role } from "../../src/replay/offline-host.ts";
+import { replay } from "../../src/replay/replay.ts";
+import { configOf } from "../support/fixture.ts";
+import { CASES, FIXTURES_DIR, filesOf } from "../support/make-fixtures.ts";
+
+const hex = (packets: readonly { readonly bytes: Uint8Array }[]): string[] =>
+  packets.map((p) => Buffer.from(p.bytes).toString("hex"));
+
+test("the folders are the cases", () => {
+  assert.deepEqual(readdirSync(FIXTURES_DIR).sort(), CASES.map((c) => c.name).sort());
+});
+
+for (const fixture of CASES) {
+  test(`fixture ${fixture.name}`, () => {
+    const dir = join(FIXTURES_DIR, fixture.name);
+    for (const [name, content] of Object.entries(filesOf(fixture))) {
+      const stored = readFileSync(join(dir, name));
+      assert.ok(
+        stored.equals(Buffer.from(content)),
+        `${name} is not what make-fixtures writes: run it and look at the difference`,
+      );
+    }
+    const { role, host, verdicts } = JSON.parse(readFileSync(join(dir, "expected.json"), "utf8")) as {
+      role: Role;
+      host: string;
+      verdicts: string[];
+    };
+    const spec = configTables(configOf(readFileSync(join(dir, "config.yaml"), "utf8")), host);
+    const captured = [...readCapture(readFileSync(join(dir, "in.pcap")))];
+    const expected = [...readCapture(readFileSync(join(dir, "out.pcap")))];
+
+    const result = replay(spec, role, captured, 0);
+    const counts: Record<string, number> = {};
+    for (const verdict of verdicts) counts[verdict] = (counts[verdict] ?? 0) + 1;
+    assert.deepEqual({ ...result.verdicts }, counts);
+    assert.deepEqual(hex(result.out), hex(expected));
+    assert.equal(result.packets, verdicts.length);
+
+    // Packet by packet, so that verdicts cannot have changed places.
+    if (fixture.link === "ethernet") return;
+    const alone = new OfflineHost(spec, role);
+    verdicts.forEach((verdict, i) => {
+      const before = alone.verdicts()[verdict] ?? 0;
+      alone.take(captured[i]!.bytes);
+      assert.equal(alone.verdicts()[verdict], before + 1, `packet ${i + 1}: ${verdict}`);
+    });
+  });
+}

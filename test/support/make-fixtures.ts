@@ -1,0 +1,58 @@
+/** Writes pcap-fixtures/ from the cases: `node dist/test/support/make-fixtures.js`. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LINKTYPE_ETHERNET, LINKTYPE_RAW, writeCapture } from "../../src/io/pcap.ts";
+import { DIRECTOR_CASES } from "./director-cases.ts";
+import { CONFIG, type Fixture, HOST } from "./fixture.ts";
+import { TARGET_CASES } from "./target-cases.ts";
+
+export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES];
+export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
+
+/** Packets are a millisecond apart. */
+const STEP_US = 1000;
+const START_US = 1_700_000_000_000_000;
+
+const timed = (packets: readonly (readonly [Uint8Array, number])[]): { bytes: Uint8Array; time: number }[] =>
+  packets.map(([bytes, step]) => ({ bytes, time: START_US + step * STEP_US }));
+
+function readme(fixture: Fixture): string {
+  const verdicts = fixture.steps.map((step, i) => `| ${i + 1} | ${step.verdict} | ${step.out?.length ?? 0} |`).join("\n");
+  return `# ${fixture.name}
+
+${fixture.shows}
+
+Run on host ${HOST} as ${fixture.role}. Made by \`test/support/make-fixtures.ts\`, whose packets are written from the RFCs
+without the product's code; only the outer source port comes from its flow hash.
+
+| packet | verdict | leave |
+|---|---|---|
+${verdicts}
+`;
+}
+
+/** The files of a case, by name. */
+export function filesOf(fixture: Fixture): Record<string, string | Uint8Array> {
+  const link = fixture.link === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW;
+  const expected = { role: fixture.role, host: HOST, verdicts: fixture.steps.map((step) => step.verdict) };
+  return {
+    "README.md": readme(fixture),
+    "config.yaml": fixture.config ?? CONFIG,
+    "expected.json": `${JSON.stringify(expected, null, 2)}\n`,
+    "in.pcap": writeCapture(timed(fixture.steps.map((step, i) => [step.in, i])), link),
+    "out.pcap": writeCapture(timed(fixture.steps.flatMap((step, i) => (step.out ?? []).map((packet) => [packet, i] as const)))),
+  };
+}
+
+function main(): void {
+  rmSync(FIXTURES_DIR, { recursive: true, force: true });
+  for (const fixture of CASES) {
+    const dir = join(FIXTURES_DIR, fixture.name);
+    mkdirSync(dir, { recursive: true });
+    for (const [name, content] of Object.entries(filesOf(fixture))) writeFileSync(join(dir, name), content);
+  }
+  process.stdout.write(`${CASES.length} cases in ${FIXTURES_DIR}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
