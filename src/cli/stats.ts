@@ -34,9 +34,6 @@ export function readAgentCounts(runtimeDir: string): {
   };
 }
 
-/** The generation of forwarding tables an agent works by. */
-export const readGeneration = (runtimeDir: string): number => readStatus(runtimeDir).generation;
-
 /** Counts with, when there is an earlier reading, what came per second since. */
 function counts(now: Record<string, number>, before: Record<string, number> | undefined, seconds: number): (string | number)[][] {
   return Object.entries(now)

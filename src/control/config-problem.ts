@@ -30,12 +30,18 @@ export function unknownKey(key: string, known: readonly string[]): string {
   return meant === null ? `unknown key (known here: ${known.join(", ")})` : `unknown key (did you mean "${meant}"?)`;
 }
 
-/** Zod's issues as problems under `base`. `known` are the keys of the object that was parsed, for suggestions. */
-export function fromIssues(base: Path, issues: readonly z.core.$ZodIssue[], known: readonly string[]): Problem[] {
+/** Keys of a part, by the key of the map they are in; those of the part itself under "". */
+export type KnownKeys = Readonly<Record<string, readonly string[]>>;
+
+/** Zod's issues as problems under `base`. `known` is for suggestions. */
+export function fromIssues(base: Path, issues: readonly z.core.$ZodIssue[], known: KnownKeys): Problem[] {
   const problems = issues.flatMap((issue): Problem[] => {
     const path = [...base, ...issue.path.map((step) => (typeof step === "number" ? step : String(step)))];
     if (issue.code !== "unrecognized_keys") return [{ path, text: issue.message }];
-    return issue.keys.map((key) => ({ path: [...path, key], text: unknownKey(key, known) }));
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      text: unknownKey(key, known[String(issue.path.at(-1) ?? "")] ?? []),
+    }));
   });
   return withoutMisspelt(problems);
 }

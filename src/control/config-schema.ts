@@ -96,40 +96,46 @@ const off = (input: unknown): boolean => input === "off" || input === false;
 
 /** What is known of a part: its schema; its keys, for suggestions; of a list, the fields of an item and how many there may be. */
 export const PARTS = {
-  cluster: { schema: name, keys: [] },
-  seed: { schema: read(readSeed), keys: [] },
-  hosts: { schema: object(HOST, "{ name: s1, dip: 10.0.1.11 }"), keys: Object.keys(HOST), fields: HOST, least: 1, most: 4096 },
+  cluster: { schema: name, keys: {} },
+  seed: { schema: read(readSeed), keys: {} },
+  hosts: {
+    schema: object(HOST, "{ name: s1, dip: 10.0.1.11 }"),
+    keys: { "": Object.keys(HOST) },
+    fields: HOST,
+    least: 1,
+    most: 4096,
+  },
   services: {
     schema: object(SERVICE, "{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }"),
-    keys: [...Object.keys(SERVICE), "tcp"],
+    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"] },
     fields: SERVICE,
     least: 0,
     most: 1024,
   },
   egress: {
     schema: object(EGRESS, "{ ip: 198.51.100.1, owners: { s1: [1] } }"),
-    keys: Object.keys(EGRESS),
+    keys: { "": Object.keys(EGRESS) },
     fields: EGRESS,
     least: 0,
     most: 1024,
   },
   drop: {
     schema: object(DROP, '{ name: ntp, match: "udp and src port 123" }'),
-    keys: [...Object.keys(DROP), "pps", "bps", "per"],
+    keys: { "": Object.keys(DROP), limit: ["pps", "bps", "per"] },
     fields: DROP,
     least: 0,
     most: 1024,
   },
-  gue: { schema: object(GUE, "{ port: 6080 }").prefault({}), keys: Object.keys(GUE) },
-  table: { schema: object(TABLE, "{ size: 65537 }").prefault({}), keys: Object.keys(TABLE) },
+  gue: { schema: object(GUE, "{ port: 6080 }").prefault({}), keys: { "": Object.keys(GUE) } },
+  table: { schema: object(TABLE, "{ size: 65537 }").prefault({}), keys: { "": Object.keys(TABLE) } },
   flowTable: {
     schema: z.preprocess(
       (input) => (off(input) ? null : input),
       object(FLOW_TABLE, "{ size: 1000000 } or off").nullable().prefault({}),
     ),
-    keys: Object.keys(FLOW_TABLE),
+    keys: { "": Object.keys(FLOW_TABLE) },
   },
-  io: { schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}), keys: Object.keys(IO) },
+  io: { schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}), keys: { "": Object.keys(IO) } },
 } as const;
 
 export type ListPart = "hosts" | "services" | "egress" | "drop";
