@@ -142,6 +142,13 @@ function forward(family: Family, uplink: string, state: HostState): Action[] {
   ];
 }
 
+/**
+ * Early demultiplexing gives a packet from the uplink to the socket of an established connection before it is routed, and
+ * the kernel never forwards a packet that has a socket (ip_forward, ip6_forward): packets of a connection that lives on
+ * the host where they arrive would not reach the TUN. One sysctl for both families.
+ */
+const keepForwarding = (state: HostState): Action[] => sysctl(state, "net/ipv4/ip_early_demux", "0");
+
 /** The TUN needs no undo: it goes away with the process. */
 function tunUp(tun: string, state: HostState): Action[] {
   const set = (path: string, value: string): Action => own({ sysctl: path, value }, null);
@@ -209,6 +216,7 @@ export function planSetup(desired: Desired, state: HostState): Action[] {
     ...atLeast(state, `${arp}/arp_announce`, 2),
     ...families(state).flatMap((family) => moveLocal(family, state.rules[family]!)),
     ...(desired.mode === "tun" ? families(state).flatMap((family) => forward(family, desired.uplink, state)) : []),
+    ...(desired.mode === "tun" ? keepForwarding(state) : []),
     ...tunUp(desired.tun, state),
     ...families(state).map((family) => ourRule(family, desired, state.rules[family]!)),
     ...desired.vips.flatMap((vip) => addVip(vip, desired, state)),
