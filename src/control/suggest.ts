@@ -16,9 +16,9 @@ function distance(a: string, b: string): number {
   return rows[a.length]![b.length]!;
 }
 
-/** The known word closest to `word`, or null when none is close (2 edits, 1 for words of up to 3 letters). */
+/** The known word closest to `word`, or null when none is close (2 edits, 1 for words of up to 4 letters). */
 export function closest(word: string, known: readonly string[]): string | null {
-  const most = word.length <= 3 ? 1 : 2;
+  const most = word.length <= 4 ? 1 : 2;
   let best: string | null = null;
   let bestDistance = most + 1;
   for (const candidate of known) {
