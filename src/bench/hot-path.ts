@@ -22,7 +22,7 @@ import {
 import { plainTables } from "../replay/offline-host.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
 import { bucketOf, hopOf, type Tables } from "../shm/forwarding-table.ts";
-import { setU16, setU32 } from "../wire/bytes.ts";
+import { viewOf } from "../wire/bytes.ts";
 import { pseudoSum4, setIpv4Checksum } from "../wire/checksum.ts";
 import { writeIpv4 } from "../wire/ipv4.ts";
 import { ACK, setTcpChecksum, TCP } from "../wire/tcp.ts";
@@ -47,15 +47,15 @@ export function nullSink(stride: number): PacketSink {
 }
 
 /** Writes an established flow's TCP packet number `i` to a VIP: distinct source address and port for each. */
-function writePacket(b: Uint8Array, at: number, i: number, vip: number): void {
+function writePacket(b: DataView, at: number, i: number, vip: number): void {
   writeIpv4(b, at, 0, PACKET, TCP, 0xc6336400 + (i & 0xff), vip);
   const tcp = at + 20;
-  setU16(b, tcp, 1024 + ((i * 7) % 60_000));
-  setU16(b, tcp + 2, 80);
-  setU32(b, tcp + 4, i * 1000);
-  setU32(b, tcp + 8, 1);
-  b[tcp + 12] = 5 << 4;
-  b[tcp + 13] = ACK;
+  b.setUint16(tcp, 1024 + ((i * 7) % 60_000));
+  b.setUint16(tcp + 2, 80);
+  b.setUint32(tcp + 4, i * 1000);
+  b.setUint32(tcp + 8, 1);
+  b.setUint8(tcp + 12, 5 << 4);
+  b.setUint8(tcp + 13, ACK);
   setTcpChecksum(b, tcp, pseudoSum4(b, at, TCP, PACKET - 20) & 0xffff);
   setIpv4Checksum(b, at, 20);
 }
@@ -70,7 +70,7 @@ interface Load {
 function prepare(config: Config, flows: number): Load {
   const spec = configTables(config, config.hosts.at(-1)!.name);
   const tables = plainTables(spec);
-  const pool = new Uint8Array(flows * SLOT + 4096);
+  const pool = viewOf(new Uint8Array(flows * SLOT + 4096));
   const bursts: RxBurst[] = [];
   const vip = config.services[0]!.vips.find((v) => v.address.family === 4)!.address.words[3];
   for (let i = 0; i < flows; i++) {
@@ -82,7 +82,7 @@ function prepare(config: Config, flows: number): Load {
   const counters = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
   const sinks = [nullSink(TX_STRIDE), nullSink(UP_STRIDE)] as const;
   return {
-    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.length),
+    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.byteLength),
     bursts,
     packets: flows,
   };

@@ -5,7 +5,7 @@ import { createParsed } from "./parsed.ts";
 
 export interface Context {
   /** The pool: all packets of this worker, and the scratch space for headers. */
-  readonly bytes: Uint8Array;
+  readonly bytes: DataView;
   readonly parsed: Int32Array;
   /** This worker's counter block. */
   readonly counters: Float64Array;
@@ -26,7 +26,7 @@ export interface Context {
 
 /** A context over a pool whose bytes from `scratchStart` to `scratchEnd` are free for headers. */
 export function createContext(
-  bytes: Uint8Array,
+  bytes: DataView,
   counters: Float64Array,
   tables: Tables,
   peers: PacketSink,

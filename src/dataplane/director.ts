@@ -95,7 +95,7 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
  * Takes over what the virtio header says: an open checksum, and the segments of a super-segment. Returns OK, or the verdict
  * when it contradicts the packet.
  */
-function readOffloads(b: Uint8Array, records: Int32Array, r: number, p: Int32Array): number {
+function readOffloads(b: DataView, records: Int32Array, r: number, p: Int32Array): number {
   p[P_SUM_FIELD] = -1;
   if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
     const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;

@@ -12,7 +12,7 @@ const CE = 3;
  * Brings the outer ECN mark into the inner packet in hand, as figure 4 of RFC 6040 has it. Returns false when the packet has
  * to be dropped: congestion was signalled and the inner packet cannot carry it.
  */
-export function combineEcn(b: Uint8Array, p: Int32Array, outerTrafficClass: number): boolean {
+export function combineEcn(b: DataView, p: Int32Array, outerTrafficClass: number): boolean {
   const outer = outerTrafficClass & 3;
   const tos = p[P_TOS]!;
   const inner = tos & 3;

@@ -1,6 +1,5 @@
 /** From bytes to a flow. Nothing here throws: what cannot be parsed is a verdict. */
 import { EXT_HEADERS, FRAGMENT_BAD, FRAGMENT_ORPHAN, ICMP_OTHER, MALFORMED, OK, TTL_ZERO, UNKNOWN_L4 } from "../shm/verdict.ts";
-import { i32, u16 } from "../wire/bytes.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
@@ -37,10 +36,10 @@ const TCP_THROUGH_FLAGS = 14;
  * Reads the IP header at `ip`, with `available` bytes there. Returns OK or MALFORMED. Sets addresses, version, end and TOS;
  * the rest is parseTransport's.
  */
-export function parseNetwork(b: Uint8Array, ip: number, available: number, p: Int32Array): number {
+export function parseNetwork(b: DataView, ip: number, available: number, p: Int32Array): number {
   if (available < 1) return MALFORMED;
   p[P_IP] = ip;
-  if (b[ip]! >>> 4 === 4) {
+  if (b.getUint8(ip) >>> 4 === 4) {
     if (!ipv4.checkIpv4(b, ip, available)) return MALFORMED;
     p[P_VERSION] = 4;
     p[P_END] = ip + ipv4.totalLength(b, ip);
@@ -56,28 +55,28 @@ export function parseNetwork(b: Uint8Array, ip: number, available: number, p: In
   return OK;
 }
 
-function setAddresses4(b: Uint8Array, source: number, destination: number, p: Int32Array): void {
+function setAddresses4(b: DataView, source: number, destination: number, p: Int32Array): void {
   p[P_SOURCE0] = 0;
   p[P_SOURCE0 + 1] = 0;
   p[P_SOURCE0 + 2] = MAPPED;
   p[P_DESTINATION0] = 0;
   p[P_DESTINATION0 + 1] = 0;
   p[P_DESTINATION0 + 2] = MAPPED;
-  p[P_SOURCE3] = i32(b, source);
-  p[P_DESTINATION3] = i32(b, destination);
+  p[P_SOURCE3] = b.getInt32(source);
+  p[P_DESTINATION3] = b.getInt32(destination);
 }
 
-function setAddresses6(b: Uint8Array, source: number, destination: number, p: Int32Array): void {
+function setAddresses6(b: DataView, source: number, destination: number, p: Int32Array): void {
   for (let i = 0; i < 3; i++) {
-    p[P_SOURCE0 + i] = i32(b, source + 4 * i);
-    p[P_DESTINATION0 + i] = i32(b, destination + 4 * i);
+    p[P_SOURCE0 + i] = b.getInt32(source + 4 * i);
+    p[P_DESTINATION0 + i] = b.getInt32(destination + 4 * i);
   }
-  p[P_SOURCE3] = i32(b, source + 12);
-  p[P_DESTINATION3] = i32(b, destination + 12);
+  p[P_SOURCE3] = b.getInt32(source + 12);
+  p[P_DESTINATION3] = b.getInt32(destination + 12);
 }
 
 /** Reads on from the IP header that parseNetwork took, to the flow. Returns OK or why the packet is dropped. */
-export function parseTransport(b: Uint8Array, p: Int32Array): number {
+export function parseTransport(b: DataView, p: Int32Array): number {
   const ip = p[P_IP]!;
   p[P_ICMP_ERROR] = 0;
   p[P_TCP_FLAGS] = 0;
@@ -97,7 +96,7 @@ export function parseTransport(b: Uint8Array, p: Int32Array): number {
 }
 
 /** Walks IPv6 extension headers from `at` to the transport header. Sets P_PROTOCOL, P_L4 and P_FRAGMENT. */
-function walkExtensions(b: Uint8Array, at: number, end: number, next: number, p: Int32Array): number {
+function walkExtensions(b: DataView, at: number, end: number, next: number, p: Int32Array): number {
   const limit = at + MAX_EXTENSION_BYTES;
   for (let n = 0; ipv6.isExtension(next); n++) {
     if (n === MAX_EXTENSIONS) return EXT_HEADERS;
@@ -110,7 +109,7 @@ function walkExtensions(b: Uint8Array, at: number, end: number, next: number, p:
       // An atomic fragment (RFC 6946) is a whole packet.
       if (bits !== 0) p[P_FRAGMENT] = ipv4.fragmentOffset(bits) === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
     }
-    next = b[at]!;
+    next = b.getUint8(at);
     at += length;
     // What follows in a later fragment is data.
     if (p[P_FRAGMENT] === FRAGMENT_LATER) break;
@@ -120,7 +119,7 @@ function walkExtensions(b: Uint8Array, at: number, end: number, next: number, p:
   return OK;
 }
 
-function parsePorts(b: Uint8Array, p: Int32Array): number {
+function parsePorts(b: DataView, p: Int32Array): number {
   const l4 = p[P_L4]!;
   const available = p[P_END]! - l4;
   const version = p[P_VERSION]!;
@@ -130,17 +129,17 @@ function parsePorts(b: Uint8Array, p: Int32Array): number {
   if (protocol === tcp.TCP) {
     if (whole ? !tcp.checkTcp(b, l4, available) : available < TCP_THROUGH_FLAGS) return whole ? MALFORMED : FRAGMENT_BAD;
     p[P_TCP_FLAGS] = tcp.flags(b, l4);
-    p[P_PORTS] = i32(b, l4);
+    p[P_PORTS] = b.getInt32(l4);
     return OK;
   }
   if (protocol === udp.UDP) {
     if (whole ? !udp.checkUdp(b, l4, available) : available < udp.UDP_HEADER) return whole ? MALFORMED : FRAGMENT_BAD;
-    p[P_PORTS] = i32(b, l4);
+    p[P_PORTS] = b.getInt32(l4);
     return OK;
   }
   if (protocol !== (version === 4 ? icmp.ICMP : icmp.ICMPV6)) return UNKNOWN_L4;
   if (available < icmp.ICMP_HEADER) return whole ? MALFORMED : FRAGMENT_BAD;
-  const type = b[l4]!;
+  const type = b.getUint8(l4);
   if (type === (version === 4 ? icmp.ECHO_REQUEST : icmp.ECHO_REQUEST6)) {
     p[P_PORTS] = icmp.echoId(b, l4) << 16;
     return OK;
@@ -153,7 +152,7 @@ function parsePorts(b: Uint8Array, p: Int32Array): number {
  * Reads the packet inside an ICMP error: one of ours, from the VIP to the client, cut short. The flow is set as the client
  * sends it, so that the error meets the flow's owner. 8 bytes of transport header are enough (RFC 792).
  */
-function parseEmbedded(b: Uint8Array, ip: number, p: Int32Array): number {
+function parseEmbedded(b: DataView, ip: number, p: Int32Array): number {
   const end = p[P_END]!;
   const version = p[P_VERSION]!;
   const error = p[P_L4]!;
@@ -161,13 +160,14 @@ function parseEmbedded(b: Uint8Array, ip: number, p: Int32Array): number {
   let protocol: number;
   let l4: number;
   if (version === 4) {
-    if (ip + ipv4.IPV4_HEADER > end || b[ip]! >>> 4 !== 4 || ipv4.headerLength(b, ip) < ipv4.IPV4_HEADER) return ICMP_OTHER;
+    if (ip + ipv4.IPV4_HEADER > end || b.getUint8(ip) >>> 4 !== 4 || ipv4.headerLength(b, ip) < ipv4.IPV4_HEADER)
+      return ICMP_OTHER;
     if (ipv4.fragmentOffset(ipv4.fragmentBits(b, ip)) !== 0) return ICMP_OTHER;
     protocol = ipv4.protocol(b, ip);
     l4 = ip + ipv4.headerLength(b, ip);
     setAddresses4(b, ip + ipv4.IPV4_DESTINATION, ip + ipv4.IPV4_SOURCE, p);
   } else {
-    if (ip + ipv6.IPV6_HEADER > end || b[ip]! >>> 4 !== 6) return ICMP_OTHER;
+    if (ip + ipv6.IPV6_HEADER > end || b.getUint8(ip) >>> 4 !== 6) return ICMP_OTHER;
     if (walkExtensions(b, ip + ipv6.IPV6_HEADER, end, ipv6.nextHeader(b, ip), p) !== OK) return ICMP_OTHER;
     if (p[P_FRAGMENT] === FRAGMENT_LATER) return ICMP_OTHER;
     protocol = p[P_PROTOCOL]!;
@@ -179,8 +179,8 @@ function parseEmbedded(b: Uint8Array, ip: number, p: Int32Array): number {
   p[P_FRAGMENT] = FRAGMENT_NONE;
   if (l4 + 8 > end) return ICMP_OTHER;
   if (protocol === tcp.TCP || protocol === udp.UDP) {
-    p[P_PORTS] = (u16(b, l4 + 2) << 16) | u16(b, l4);
-  } else if (protocol === errorProtocol && b[l4] === (version === 4 ? icmp.ECHO_REPLY : icmp.ECHO_REPLY6)) {
+    p[P_PORTS] = (b.getUint16(l4 + 2) << 16) | b.getUint16(l4);
+  } else if (protocol === errorProtocol && b.getUint8(l4) === (version === 4 ? icmp.ECHO_REPLY : icmp.ECHO_REPLY6)) {
     p[P_PORTS] = icmp.echoId(b, l4) << 16;
   } else {
     return ICMP_OTHER;

@@ -55,7 +55,7 @@ export function sendTrain(context: Context, host: number, family: number): boole
 }
 
 /** Sum of the pseudo-header without the length, which differs by segment. */
-const pseudoSum = (b: Uint8Array, p: Int32Array): number =>
+const pseudoSum = (b: DataView, p: Int32Array): number =>
   p[P_VERSION] === 4 ? pseudoSum4(b, p[P_IP]!, p[P_PROTOCOL]!, 0) : pseudoSum6(b, p[P_IP]!, p[P_PROTOCOL]!, 0);
 
 /** Writes GUE, IP and TCP or UDP headers of segment `i` to scratch and queues them with their payload and checksum job. */
@@ -72,7 +72,7 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
   const at = gue + GUE_HEADER;
   context.scratchNext = at + headers;
   writeGue(b, gue, p[P_VERSION]!);
-  for (let k = 0; k < headers; k++) b[at + k] = b[ip + k]!;
+  for (let k = 0; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
 
   if (p[P_VERSION] === 4) ipv4.setSegment(b, at, headers + length, (ipv4.identification(b, ip) + i) & 0xffff);
   else ipv6.setPayloadLength(b, at, headers + length - ipv6.IPV6_HEADER);

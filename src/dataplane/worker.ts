@@ -11,6 +11,7 @@ import { countersPath, mapControl } from "../io/runtime-files.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
 import { controlWords, stopping } from "../shm/control-block.ts";
 import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
+import { viewOf } from "../wire/bytes.ts";
 import { createContext } from "./context.ts";
 import { CurrentTables } from "./current-tables.ts";
 import { turn } from "./pipeline.ts";
@@ -68,7 +69,7 @@ function run(options: WorkerOptions): void {
   const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
 
   const tables = new CurrentTables(options.runtimeDir, control, options.index);
-  const context = createContext(pool, counters, tables.take(), peers, kernel, scratchStart, pool.length);
+  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, scratchStart, pool.length);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
   const waits = counterAt("waits");
   const kernelDrops = counterAt("kernelDrops");

@@ -1,6 +1,6 @@
 /** Sources and sinks over plain memory, for replay, tests and benchmarks: what leaves are the bytes the wire would carry. */
 
-import { setU16, u16 } from "../wire/bytes.ts";
+import { viewOf } from "../wire/bytes.ts";
 import { addBytes, complement, fold, pseudoSum4, pseudoSum6 } from "../wire/checksum.ts";
 import { IPV4_HEADER, writeIpv4 } from "../wire/ipv4.ts";
 import { IPV6_HEADER, writeIpv6 } from "../wire/ipv6.ts";
@@ -48,14 +48,14 @@ export function addToBurst(burst: RxBurst, offset: number, length: number): numb
 }
 
 /** Does the checksum jobs of a queue in TypeScript; the addon does the same for real devices. */
-export function finishSums(pool: Uint8Array, queue: TxQueue): void {
+export function finishSums(pool: DataView, queue: TxQueue): void {
   const s = queue.sums;
   for (let i = 0; i < queue.sumCount; i++) {
     const at = i * SUM_STRIDE;
     const first = addBytes(pool, s[at + SUM_START]!, s[at + SUM_LENGTH]!, 0);
     let sum = complement(addBytes(pool, s[at + SUM_START2]!, s[at + SUM_LENGTH2]!, first));
     if (sum === 0 && s[at + SUM_ZERO_AS_ONES] === 1) sum = 0xffff;
-    setU16(pool, s[at + SUM_FIELD]!, sum);
+    pool.setUint16(s[at + SUM_FIELD]!, sum);
   }
   queue.sumCount = 0;
 }
@@ -91,8 +91,9 @@ export interface OuterSource {
 /** A sink that writes the outer IP and UDP headers a socket would: DF set, TTL 64, identification 0, checksum. */
 export function memoryPeers(pool: Uint8Array, queue: TxQueue, from: OuterSource, emit: Emit): PacketSink {
   const payload = new Uint8Array(65_536);
+  const view = viewOf(pool);
   const flush = (): number => {
-    finishSums(pool, queue);
+    finishSums(view, queue);
     const r = queue.records;
     for (let i = 0; i < queue.count; i++) {
       const at = i * TX_STRIDE;
@@ -110,21 +111,23 @@ function wrap(payload: Uint8Array, r: Int32Array, at: number, from: OuterSource)
   const v4 = r[at + TX_FAMILY] === 4;
   const udp = v4 ? IPV4_HEADER : IPV6_HEADER;
   const length = UDP_HEADER + payload.length;
-  const packet = new Uint8Array(udp + length).fill(0xa5, 0, udp + UDP_HEADER);
+  const bytes = new Uint8Array(udp + length).fill(0xa5, 0, udp + UDP_HEADER);
+  const packet = viewOf(bytes);
   const traffic = r[at + TX_TRAFFIC_CLASS]!;
-  if (v4) writeIpv4(packet, 0, traffic, packet.length, UDP, from.ipv4, r[at + TX_ADDRESS + 3]!);
+  if (v4) writeIpv4(packet, 0, traffic, bytes.length, UDP, from.ipv4, r[at + TX_ADDRESS + 3]!);
   else writeIpv6(packet, 0, traffic, length, UDP, from.ipv6, r.subarray(at + TX_ADDRESS, at + TX_ADDRESS + 4));
   writeUdp(packet, udp, GUE_FIRST_SOURCE_PORT + r[at + TX_SOURCE]!, from.guePort, length, 0);
-  packet.set(payload, udp + UDP_HEADER);
+  bytes.set(payload, udp + UDP_HEADER);
   const pseudo = v4 ? pseudoSum4(packet, 0, UDP, length) : pseudoSum6(packet, 0, UDP, length);
-  setU16(packet, udp + UDP_CHECKSUM, complement(addBytes(packet, udp, length, pseudo)) || 0xffff);
-  return packet;
+  packet.setUint16(udp + UDP_CHECKSUM, complement(addBytes(packet, udp, length, pseudo)) || 0xffff);
+  return bytes;
 }
 
 /** A sink in the place of the TUN: emits each packet as the kernel would get it, super-segments whole. */
 export function memoryKernel(pool: Uint8Array, queue: TxQueue, emit: Emit): PacketSink {
+  const view = viewOf(pool);
   const flush = (): number => {
-    finishSums(pool, queue);
+    finishSums(view, queue);
     for (let i = 0; i < queue.count; i++) {
       const at = i * UP_STRIDE;
       const packet = new Uint8Array(queue.records[at + UP_LENGTH]!);
@@ -137,9 +140,10 @@ export function memoryKernel(pool: Uint8Array, queue: TxQueue, emit: Emit): Pack
 }
 
 /** Whether the UDP checksum of the packet, IP header first, is right; for tests and for reading captures. */
-export function udpChecksumGood(b: Uint8Array, udp: number): boolean {
-  if (u16(b, udp + UDP_CHECKSUM) === 0) return true;
-  const length = b.length - udp;
-  const pseudo = b[0]! >>> 4 === 4 ? pseudoSum4(b, 0, UDP, length) : pseudoSum6(b, 0, UDP, length);
+export function udpChecksumGood(packet: Uint8Array, udp: number): boolean {
+  const b = viewOf(packet);
+  if (b.getUint16(udp + UDP_CHECKSUM) === 0) return true;
+  const length = packet.length - udp;
+  const pseudo = b.getUint8(0) >>> 4 === 4 ? pseudoSum4(b, 0, UDP, length) : pseudoSum6(b, 0, UDP, length);
   return fold(addBytes(b, udp, length, pseudo)) === 0xffff;
 }

@@ -30,6 +30,7 @@ import {
   writeTables,
 } from "../shm/forwarding-table.ts";
 import { VERDICT_NAMES } from "../shm/verdict.ts";
+import { viewOf } from "../wire/bytes.ts";
 import { outerOf } from "./outer.ts";
 
 export type Role = "director" | "target";
@@ -77,7 +78,7 @@ export class OfflineHost {
     };
     const peers = memoryPeers(this.pool, createTxQueue(TX_STRIDE, MESSAGES, IOVS, SUMS), from, emit);
     const kernel = memoryKernel(this.pool, createTxQueue(UP_STRIDE, MESSAGES, MESSAGES, 1), emit);
-    this.context = createContext(this.pool, this.#counts, this.tables, peers, kernel, BURST * SLOT, this.pool.length);
+    this.context = createContext(viewOf(this.pool), this.#counts, this.tables, peers, kernel, BURST * SLOT, this.pool.length);
   }
 
   /**

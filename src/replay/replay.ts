@@ -1,6 +1,7 @@
 /** A capture through a host's pipeline. */
 import { type CapturedPacket, LINKTYPE_ETHERNET, LINKTYPE_SLL, LINKTYPE_SLL2 } from "../io/pcap.ts";
 import type { TablesSpec } from "../shm/forwarding-table.ts";
+import { viewOf } from "../wire/bytes.ts";
 import { ipInCooked, ipInCooked2, ipInEthernet } from "../wire/ethernet.ts";
 import { OfflineHost, type Role } from "./offline-host.ts";
 
@@ -42,8 +43,9 @@ export function replay(spec: TablesSpec, role: Role, captured: Iterable<Captured
 
 /** Offset of the IP header in a captured frame, -1 when it carries none. */
 function networkOffset({ link, bytes }: CapturedPacket): number {
-  if (link === LINKTYPE_ETHERNET) return ipInEthernet(bytes, 0, bytes.length);
-  if (link === LINKTYPE_SLL) return ipInCooked(bytes, 0, bytes.length);
-  if (link === LINKTYPE_SLL2) return ipInCooked2(bytes, 0, bytes.length);
+  const frame = viewOf(bytes);
+  if (link === LINKTYPE_ETHERNET) return ipInEthernet(frame, 0, bytes.length);
+  if (link === LINKTYPE_SLL) return ipInCooked(frame, 0, bytes.length);
+  if (link === LINKTYPE_SLL2) return ipInCooked2(frame, 0, bytes.length);
   return 0;
 }

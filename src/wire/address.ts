@@ -1,6 +1,6 @@
 /** IPv4 and IPv6 addresses and prefixes as text, as words and as bytes. IPv4 is carried mapped: ::ffff:a.b.c.d. */
 import { isIPv4, isIPv6 } from "node:net";
-import { i32, setU32 } from "./bytes.ts";
+import { viewOf } from "./bytes.ts";
 
 export interface Address {
   readonly family: 4 | 6;
@@ -116,16 +116,18 @@ export function formatPrefix(prefix: Prefix): string {
 
 /** Reads an address of 4 or 16 bytes in network order at `o`. */
 export function readAddress(b: Uint8Array, o: number, family: 4 | 6): Address {
-  if (family === 4) return ipv4(i32(b, o));
-  return { family, words: [i32(b, o) >>> 0, i32(b, o + 4) >>> 0, i32(b, o + 8) >>> 0, i32(b, o + 12) >>> 0] };
+  const view = viewOf(b);
+  if (family === 4) return ipv4(view.getUint32(o));
+  return { family, words: [view.getUint32(o), view.getUint32(o + 4), view.getUint32(o + 8), view.getUint32(o + 12)] };
 }
 
 /** Writes the 4 or 16 bytes of an address in network order at `o`. Returns how many. */
 export function writeAddress(b: Uint8Array, o: number, address: Address): number {
+  const view = viewOf(b);
   if (address.family === 4) {
-    setU32(b, o, address.words[3]);
+    view.setUint32(o, address.words[3]);
     return 4;
   }
-  for (let i = 0; i < 4; i++) setU32(b, o + 4 * i, address.words[i]!);
+  for (let i = 0; i < 4; i++) view.setUint32(o + 4 * i, address.words[i]!);
   return 16;
 }

@@ -1,24 +1,8 @@
-/** Big-endian (network order) reads and writes over one byte array. Callers have checked lengths before. */
+/**
+ * Bytes of packets are read and written through a DataView: one load and a byte swap for a word in network order, where a
+ * byte array takes a load, a bounds check and a shift for each byte. A view is made once for a pool or a buffer, never for
+ * a packet. Reads beyond its end throw; callers have checked lengths before.
+ */
 
-/** Unsigned 16-bit word at `o`. */
-export const u16 = (b: Uint8Array, o: number): number => (b[o]! << 8) | b[o + 1]!;
-
-/** 32-bit word at `o` as a signed int32: the cheap form for masks, hashes and comparisons. */
-export const i32 = (b: Uint8Array, o: number): number => (b[o]! << 24) | (b[o + 1]! << 16) | (b[o + 2]! << 8) | b[o + 3]!;
-
-/** 32-bit word at `o`, 0 .. 2^32-1. */
-export const u32 = (b: Uint8Array, o: number): number => i32(b, o) >>> 0;
-
-/** Stores the low 16 bits of `v`. */
-export function setU16(b: Uint8Array, o: number, v: number): void {
-  b[o] = v >>> 8;
-  b[o + 1] = v;
-}
-
-/** Stores the low 32 bits of `v`. */
-export function setU32(b: Uint8Array, o: number, v: number): void {
-  b[o] = v >>> 24;
-  b[o + 1] = v >>> 16;
-  b[o + 2] = v >>> 8;
-  b[o + 3] = v;
-}
+/** A view of the same bytes. */
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

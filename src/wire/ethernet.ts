@@ -1,5 +1,4 @@
 /** Link headers: Ethernet with VLAN tags, and the Linux cooked headers found in captures. */
-import { u16 } from "./bytes.ts";
 
 export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
@@ -12,24 +11,24 @@ const MAX_TAGS = 2;
 const isIp = (type: number): boolean => type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6;
 
 /** Offset of the IP header in the Ethernet frame of `length` bytes at `o`, behind at most 2 VLAN tags; -1 when it carries no IP. */
-export function ipInEthernet(b: Uint8Array, o: number, length: number): number {
+export function ipInEthernet(b: DataView, o: number, length: number): number {
   if (length < HEADER) return -1;
-  let type = u16(b, o + 12);
+  let type = b.getUint16(o + 12);
   let at = o + HEADER;
   for (let tags = 0; (type === ETHERTYPE_8021Q || type === ETHERTYPE_8021AD) && tags < MAX_TAGS; tags++) {
     if (at + TAG > o + length) return -1;
-    type = u16(b, at + 2);
+    type = b.getUint16(at + 2);
     at += TAG;
   }
   return isIp(type) ? at : -1;
 }
 
 /** Offset of the IP header behind a Linux cooked header (LINKTYPE_LINUX_SLL, 16 bytes); -1 when there is none. */
-export function ipInCooked(b: Uint8Array, o: number, length: number): number {
-  return length >= 16 && isIp(u16(b, o + 14)) ? o + 16 : -1;
+export function ipInCooked(b: DataView, o: number, length: number): number {
+  return length >= 16 && isIp(b.getUint16(o + 14)) ? o + 16 : -1;
 }
 
 /** Offset of the IP header behind a version 2 cooked header (LINKTYPE_LINUX_SLL2, 20 bytes); -1 when there is none. */
-export function ipInCooked2(b: Uint8Array, o: number, length: number): number {
-  return length >= 20 && isIp(u16(b, o)) ? o + 20 : -1;
+export function ipInCooked2(b: DataView, o: number, length: number): number {
+  return length >= 20 && isIp(b.getUint16(o)) ? o + 20 : -1;
 }

@@ -1,5 +1,4 @@
 /** ICMP (RFC 792) and ICMPv6 (RFC 4443): what a balancer has to tell apart. */
-import { u16 } from "./bytes.ts";
 
 export const ICMP = 1;
 export const ICMPV6 = 58;
@@ -12,7 +11,7 @@ export const ECHO_REQUEST6 = 128;
 export const ECHO_REPLY6 = 129;
 
 /** Identifier of an echo message. */
-export const echoId = (b: Uint8Array, icmp: number): number => u16(b, icmp + 4);
+export const echoId = (b: DataView, icmp: number): number => b.getUint16(icmp + 4);
 
 /** Destination unreachable, time exceeded, parameter problem. */
 export const isError4 = (type: number): boolean => type === 3 || type === 11 || type === 12;

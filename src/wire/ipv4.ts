@@ -1,5 +1,4 @@
 /** IPv4 header (RFC 791). Accessors are valid once checkIpv4 has accepted the offset. */
-import { setU16, setU32, u16 } from "./bytes.ts";
 import { adjust, setIpv4Checksum } from "./checksum.ts";
 
 export const IPV4_HEADER = 20;
@@ -18,45 +17,45 @@ const MORE_FRAGMENTS = 0x2000;
 const OFFSET_MASK = 0x1fff;
 
 /** Header length in bytes, 20 to 60. */
-export const headerLength = (b: Uint8Array, ip: number): number => (b[ip]! & 15) << 2;
-export const totalLength = (b: Uint8Array, ip: number): number => u16(b, ip + TOTAL_LENGTH);
-export const tos = (b: Uint8Array, ip: number): number => b[ip + TOS]!;
-export const identification = (b: Uint8Array, ip: number): number => u16(b, ip + ID);
-export const ttl = (b: Uint8Array, ip: number): number => b[ip + TTL]!;
-export const protocol = (b: Uint8Array, ip: number): number => b[ip + PROTOCOL]!;
-export const dontFragment = (b: Uint8Array, ip: number): boolean => (b[ip + FRAGMENT]! & 0x40) !== 0;
+export const headerLength = (b: DataView, ip: number): number => (b.getUint8(ip) & 15) << 2;
+export const totalLength = (b: DataView, ip: number): number => b.getUint16(ip + TOTAL_LENGTH);
+export const tos = (b: DataView, ip: number): number => b.getUint8(ip + TOS);
+export const identification = (b: DataView, ip: number): number => b.getUint16(ip + ID);
+export const ttl = (b: DataView, ip: number): number => b.getUint8(ip + TTL);
+export const protocol = (b: DataView, ip: number): number => b.getUint8(ip + PROTOCOL);
+export const dontFragment = (b: DataView, ip: number): boolean => (b.getUint8(ip + FRAGMENT) & 0x40) !== 0;
 /** Non-zero for a fragment: the more-fragments bit and the offset in 8-byte units. */
-export const fragmentBits = (b: Uint8Array, ip: number): number => u16(b, ip + FRAGMENT) & (MORE_FRAGMENTS | OFFSET_MASK);
+export const fragmentBits = (b: DataView, ip: number): number => b.getUint16(ip + FRAGMENT) & (MORE_FRAGMENTS | OFFSET_MASK);
 /** Offset of a fragment in bytes, from fragmentBits. */
 export const fragmentOffset = (bits: number): number => (bits & OFFSET_MASK) << 3;
 /** Whether fragments follow, from fragmentBits. */
 export const moreFragments = (bits: number): boolean => (bits & MORE_FRAGMENTS) !== 0;
 
 /** Whether the `available` bytes at `ip` hold a header and packet whose version and lengths agree. The checksum is the owner's to judge. */
-export function checkIpv4(b: Uint8Array, ip: number, available: number): boolean {
-  if (available < IPV4_HEADER || b[ip]! >>> 4 !== 4) return false;
+export function checkIpv4(b: DataView, ip: number, available: number): boolean {
+  if (available < IPV4_HEADER || b.getUint8(ip) >>> 4 !== 4) return false;
   const header = headerLength(b, ip);
   const total = totalLength(b, ip);
   return header >= IPV4_HEADER && header <= total && total <= available;
 }
 
 /** Replaces TOS and mends the header checksum. */
-export function setTos(b: Uint8Array, ip: number, value: number): void {
-  const before = u16(b, ip);
-  b[ip + TOS] = value;
-  setU16(b, ip + CHECKSUM, adjust(u16(b, ip + CHECKSUM), before, u16(b, ip)));
+export function setTos(b: DataView, ip: number, value: number): void {
+  const before = b.getUint16(ip);
+  b.setUint8(ip + TOS, value);
+  b.setUint16(ip + CHECKSUM, adjust(b.getUint16(ip + CHECKSUM), before, b.getUint16(ip)));
 }
 
 /** Replaces total length and identification and writes the header checksum anew. */
-export function setSegment(b: Uint8Array, ip: number, total: number, id: number): void {
-  setU16(b, ip + TOTAL_LENGTH, total);
-  setU16(b, ip + ID, id);
+export function setSegment(b: DataView, ip: number, total: number, id: number): void {
+  b.setUint16(ip + TOTAL_LENGTH, total);
+  b.setUint16(ip + ID, id);
   setIpv4Checksum(b, ip, headerLength(b, ip));
 }
 
 /** Writes a 20-byte header without options: identification 0, DF set, TTL 64. Addresses are 32-bit words. */
 export function writeIpv4(
-  b: Uint8Array,
+  b: DataView,
   ip: number,
   tosByte: number,
   total: number,
@@ -64,14 +63,14 @@ export function writeIpv4(
   source: number,
   destination: number,
 ): void {
-  b[ip] = 0x45;
-  b[ip + TOS] = tosByte;
-  setU16(b, ip + TOTAL_LENGTH, total);
-  setU16(b, ip + ID, 0);
-  setU16(b, ip + FRAGMENT, DONT_FRAGMENT);
-  b[ip + TTL] = 64;
-  b[ip + PROTOCOL] = proto;
-  setU32(b, ip + IPV4_SOURCE, source);
-  setU32(b, ip + IPV4_DESTINATION, destination);
+  b.setUint8(ip, 0x45);
+  b.setUint8(ip + TOS, tosByte);
+  b.setUint16(ip + TOTAL_LENGTH, total);
+  b.setUint16(ip + ID, 0);
+  b.setUint16(ip + FRAGMENT, DONT_FRAGMENT);
+  b.setUint8(ip + TTL, 64);
+  b.setUint8(ip + PROTOCOL, proto);
+  b.setUint32(ip + IPV4_SOURCE, source);
+  b.setUint32(ip + IPV4_DESTINATION, destination);
   setIpv4Checksum(b, ip, IPV4_HEADER);
 }

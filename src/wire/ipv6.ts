@@ -1,5 +1,4 @@
 /** IPv6 header and extension headers (RFC 8200). Accessors are valid once checkIpv6 has accepted the offset. */
-import { setU16, setU32, u16 } from "./bytes.ts";
 
 export const IPV6_HEADER = 40;
 const PAYLOAD_LENGTH = 4;
@@ -16,44 +15,44 @@ export const AUTHENTICATION = 51;
 export const NO_NEXT_HEADER = 59;
 export const DESTINATION_OPTIONS = 60;
 
-export const payloadLength = (b: Uint8Array, ip: number): number => u16(b, ip + PAYLOAD_LENGTH);
-export const nextHeader = (b: Uint8Array, ip: number): number => b[ip + NEXT_HEADER]!;
-export const hopLimit = (b: Uint8Array, ip: number): number => b[ip + HOP_LIMIT]!;
-export const trafficClass = (b: Uint8Array, ip: number): number => ((b[ip]! & 15) << 4) | (b[ip + 1]! >>> 4);
+export const payloadLength = (b: DataView, ip: number): number => b.getUint16(ip + PAYLOAD_LENGTH);
+export const nextHeader = (b: DataView, ip: number): number => b.getUint8(ip + NEXT_HEADER);
+export const hopLimit = (b: DataView, ip: number): number => b.getUint8(ip + HOP_LIMIT);
+export const trafficClass = (b: DataView, ip: number): number => ((b.getUint8(ip) & 15) << 4) | (b.getUint8(ip + 1) >>> 4);
 
 /** Whether the `available` bytes at `ip` hold a header and packet whose version and length agree. */
-export const checkIpv6 = (b: Uint8Array, ip: number, available: number): boolean =>
-  available >= IPV6_HEADER && b[ip]! >>> 4 === 6 && IPV6_HEADER + payloadLength(b, ip) <= available;
+export const checkIpv6 = (b: DataView, ip: number, available: number): boolean =>
+  available >= IPV6_HEADER && b.getUint8(ip) >>> 4 === 6 && IPV6_HEADER + payloadLength(b, ip) <= available;
 
 /** Whether a next-header value is an extension header that can be walked over. */
 export const isExtension = (next: number): boolean =>
   next === HOP_BY_HOP || next === ROUTING || next === FRAGMENT || next === AUTHENTICATION || next === DESTINATION_OPTIONS;
 
 /** Bytes of the extension header of kind `next` at `o`; 2 bytes of it must be there. */
-export function extensionLength(b: Uint8Array, o: number, next: number): number {
+export function extensionLength(b: DataView, o: number, next: number): number {
   if (next === FRAGMENT) return 8;
-  if (next === AUTHENTICATION) return (b[o + 1]! + 2) << 2;
-  return (b[o + 1]! + 1) << 3;
+  if (next === AUTHENTICATION) return (b.getUint8(o + 1) + 2) << 2;
+  return (b.getUint8(o + 1) + 1) << 3;
 }
 
 /** Offset and more-fragments bit of the fragment header at `o`, as ipv4.fragmentBits has them: 13 bits of offset and 0x2000. */
-export function fragmentBits6(b: Uint8Array, o: number): number {
-  const word = u16(b, o + 2);
+export function fragmentBits6(b: DataView, o: number): number {
+  const word = b.getUint16(o + 2);
   return (word >>> 3) | ((word & 1) << 13);
 }
 
-export function setPayloadLength(b: Uint8Array, ip: number, length: number): void {
-  setU16(b, ip + PAYLOAD_LENGTH, length);
+export function setPayloadLength(b: DataView, ip: number, length: number): void {
+  b.setUint16(ip + PAYLOAD_LENGTH, length);
 }
 
-export function setTrafficClass(b: Uint8Array, ip: number, value: number): void {
-  b[ip] = (b[ip]! & 0xf0) | (value >>> 4);
-  b[ip + 1] = (b[ip + 1]! & 15) | (value << 4);
+export function setTrafficClass(b: DataView, ip: number, value: number): void {
+  b.setUint8(ip, (b.getUint8(ip) & 0xf0) | (value >>> 4));
+  b.setUint8(ip + 1, (b.getUint8(ip + 1) & 15) | (value << 4));
 }
 
 /** Writes a header with flow label 0 and hop limit 64; addresses are read from 4 words each. */
 export function writeIpv6(
-  b: Uint8Array,
+  b: DataView,
   ip: number,
   traffic: number,
   payload: number,
@@ -61,12 +60,12 @@ export function writeIpv6(
   source: ArrayLike<number>,
   destination: ArrayLike<number>,
 ): void {
-  setU32(b, ip, (6 << 28) | (traffic << 20));
-  setU16(b, ip + PAYLOAD_LENGTH, payload);
-  b[ip + NEXT_HEADER] = next;
-  b[ip + HOP_LIMIT] = 64;
+  b.setUint32(ip, (6 << 28) | (traffic << 20));
+  b.setUint16(ip + PAYLOAD_LENGTH, payload);
+  b.setUint8(ip + NEXT_HEADER, next);
+  b.setUint8(ip + HOP_LIMIT, 64);
   for (let i = 0; i < 4; i++) {
-    setU32(b, ip + IPV6_SOURCE + 4 * i, source[i]!);
-    setU32(b, ip + IPV6_DESTINATION + 4 * i, destination[i]!);
+    b.setUint32(ip + IPV6_SOURCE + 4 * i, source[i]!);
+    b.setUint32(ip + IPV6_DESTINATION + 4 * i, destination[i]!);
   }
 }
