@@ -18,7 +18,7 @@ import { job, startLoad } from "../../src/lab/load.ts";
 import { startAgent, stopProcess } from "../../src/lab/node-processes.ts";
 import { deterministicBytes } from "../../src/lab/payload.ts";
 import { configFile, type LabState, replaceFile, runtimeDir } from "../../src/lab/state.ts";
-import { clientNames, FAMILIES, HTTP_PORT, hostNames, VIP } from "../../src/lab/topology.ts";
+import { clientNames, FAMILIES, HTTP_PORT, hostNames, type LabSpec, VIP } from "../../src/lab/topology.ts";
 import type { Lookup } from "../../src/lab/traffic.ts";
 import { formatFlow, parseFlow } from "../../src/steering/flow.ts";
 import { labObstacle, labSpec, runOn, withLab } from "../support/lab.ts";
