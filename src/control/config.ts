@@ -124,7 +124,9 @@ class PartReader {
 /** YAML to plain values. A seed that looks like a number is taken as it was written. */
 function readYaml(text: string, file: string): { raw: Record<string, unknown> } | { errors: string[] } {
   const document = parseDocument(text, { prettyErrors: true });
-  const faults = [...document.errors, ...document.warnings];
+  // After the first error the reader is out of step, and what it says is about that; keys used twice are mistakes each.
+  const [first, ...later] = [...document.errors, ...document.warnings];
+  const faults = first === undefined ? [] : [first, ...later.filter(({ code }) => code === "DUPLICATE_KEY")];
   if (faults.length > 0) {
     return {
       errors: faults.map(({ linePos, message }) => {

@@ -1,6 +1,6 @@
 /** A running agent as others see it: its runtime directory, its lock and the file that tells of it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { native } from "../io/native.ts";
 import { Failure } from "./failure.ts";
 
@@ -49,6 +49,16 @@ export function findRuntimeDir(runtimeDir: string | undefined, instance: string 
   throw new Failure(`${found} (name one with --instance, or its directory with --runtime-dir)`, names.length === 0 ? 1 : 2);
 }
 
+/** Makes a directory and those above it. Not with `recursive`, which never ends where the kernel says ENOENT (/proc). */
+function makeDirectory(dir: string): void {
+  if (!existsSync(dirname(dir))) makeDirectory(dirname(dir));
+  try {
+    mkdirSync(dir, { mode: 0o755 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
 /** Takes the lock of a directory: null when another process has it. The kernel lets go of it when the process ends. */
 function lock(dir: string): number | null {
   try {
@@ -73,7 +83,7 @@ export class Claim {
   /** Makes the directory if needed and locks it. Throws a Failure that names the agent that has it. */
   static take(dir: string): Claim {
     try {
-      mkdirSync(dir, { recursive: true, mode: 0o755 });
+      makeDirectory(dir);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new Failure(`${dir}: cannot be made: ${code} (run as root, or name another with --runtime-dir)`);
