@@ -1,7 +1,7 @@
 /** Wrapping a packet for a peer: GUE header in front of it, and a message for the sending socket. */
 import { SUM_FIELD, SUM_LENGTH, SUM_LENGTH2, SUM_START, SUM_STRIDE, SUM_ZERO_AS_ONES, type TxQueue } from "../io/packet-io.ts";
 import { countSent } from "../shm/counters.ts";
-import { HAS_IPV4, HOST_FLAGS, HOST_MTU, hostAt, type Tables } from "../shm/forwarding-table.ts";
+import { HOST_MTU, hostAt, outerFamily } from "../shm/forwarding-table.ts";
 import { FORWARDED, NO_HOST_LEFT, NO_ROOM, TOO_BIG } from "../shm/verdict.ts";
 import { GUE_HEADER, writeGue } from "../wire/gue.ts";
 import { IPV4_HEADER } from "../wire/ipv4.ts";
@@ -11,13 +11,6 @@ import { type Context, roomForPeers } from "./context.ts";
 import { P_END, P_HEADERS, P_IP, P_PACKETS, P_PROTOCOL, P_SEGMENT, P_SUM_FIELD, P_SUM_START, P_VERSION } from "./parsed.ts";
 import { appendIov, appendMessage } from "./queue.ts";
 import { sendTrain } from "./segment.ts";
-
-/** Family of the outer header toward a host: the one both ends have, IPv4 first; 0 when there is none. */
-export function outerFamily(t: Tables, host: number): 0 | 4 | 6 {
-  const both = t.words[hostAt(t, t.self) + HOST_FLAGS]! & t.words[hostAt(t, host) + HOST_FLAGS]!;
-  if (both === 0) return 0;
-  return (both & HAS_IPV4) !== 0 ? 4 : 6;
-}
 
 /** Bytes of outer IP, UDP and GUE headers. */
 export const outerOverhead = (family: number, gueLength: number): number =>

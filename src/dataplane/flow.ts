@@ -2,7 +2,8 @@
 import {
   findPeer,
   findService,
-  findVip,
+  findVip4,
+  findVip6,
   HASH_5_TUPLE,
   HASH_SOURCE,
   hashMode,
@@ -10,7 +11,7 @@ import {
   type Tables,
 } from "../shm/forwarding-table.ts";
 import { ICMP_OTHER, LOOP, NO_SERVICE } from "../shm/verdict.ts";
-import { hashWords } from "../steering/flow-hash.ts";
+import { hashThree, hashWords } from "../steering/flow-hash.ts";
 import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
 import {
@@ -26,15 +27,16 @@ import {
   PARSED_WORDS,
 } from "./parsed.ts";
 
-/** Words hashed for an IPv6 flow; IPv4 needs the last three of them. P_META closes both. */
+/** Words hashed for an IPv6 flow. */
 const WORDS6 = P_META - P_SOURCE0;
-const WORDS4 = P_META - P_SOURCE3;
 
 const masked = new Int32Array(PARSED_WORDS);
 
 /** VIP index of the packet's destination, or -1. */
 export const destinationVip = (t: Tables, p: Int32Array): number =>
-  findVip(t, p[P_VERSION]!, p[P_DESTINATION0]!, p[P_DESTINATION0 + 1]!, p[P_DESTINATION0 + 2]!, p[P_DESTINATION3]!);
+  p[P_VERSION] === 4
+    ? findVip4(t, p[P_DESTINATION3]!)
+    : findVip6(t, p[P_DESTINATION0]!, p[P_DESTINATION0 + 1]!, p[P_DESTINATION0 + 2]!, p[P_DESTINATION3]!);
 
 /** Index of the service for the packet in hand, or a verdict negated. */
 export function serviceOf(t: Tables, vip: number, p: Int32Array): number {
@@ -59,19 +61,22 @@ const isFromPeer = (t: Tables, p: Int32Array): boolean =>
 /** Writes the flow hash as the service wants it: over the 5-tuple, the source address, or source address and port. */
 export function hashFlow(t: Tables, service: number, p: Int32Array): void {
   const mode = hashMode(t, service);
-  if (mode === HASH_5_TUPLE) {
-    hashFrom(t, p, p);
-    return;
-  }
+  if (mode === HASH_5_TUPLE) hashFrom(t, p, p);
+  else hashFrom(t, sourceOnly(mode, p), p);
+}
+
+/** The parts of a flow that a service wants hashed, the others 0. */
+function sourceOnly(mode: number, p: Int32Array): Int32Array {
   masked.fill(0);
   for (let i = 0; i < 3; i++) masked[P_SOURCE0 + i] = p[P_SOURCE0 + i]!;
   masked[P_SOURCE3] = p[P_SOURCE3]!;
   masked[P_PORTS] = mode === HASH_SOURCE ? 0 : p[P_PORTS]! & 0xffff0000;
   masked[P_META] = mode === HASH_SOURCE ? p[P_META]! & 0xff00 : p[P_META]!;
-  hashFrom(t, masked, p);
+  return masked;
 }
 
 function hashFrom(t: Tables, from: Int32Array, p: Int32Array): void {
-  if (p[P_VERSION] === 4) hashWords(from, P_SOURCE3, WORDS4, from[P_META]!, t.key0, t.key1, p, P_HASH);
-  else hashWords(from, P_SOURCE0, WORDS6, from[P_META]!, t.key0, t.key1, p, P_HASH);
+  if (p[P_VERSION] === 4) {
+    hashThree(from[P_SOURCE3]!, from[P_DESTINATION3]!, from[P_PORTS]!, from[P_META]!, t.key0, t.key1, p, P_HASH);
+  } else hashWords(from, P_SOURCE0, WORDS6, from[P_META]!, t.key0, t.key1, p, P_HASH);
 }

@@ -28,7 +28,6 @@ import {
 
 const MAX_EXTENSIONS = 8;
 const MAX_EXTENSION_BYTES = 256;
-const MAPPED = 0xffff;
 /** Bytes of a TCP header through its flags; a first fragment with less hides what the packet is (RFC 1858). */
 const TCP_THROUGH_FLAGS = 14;
 
@@ -56,12 +55,6 @@ export function parseNetwork(b: DataView, ip: number, available: number, p: Int3
 }
 
 function setAddresses4(b: DataView, source: number, destination: number, p: Int32Array): void {
-  p[P_SOURCE0] = 0;
-  p[P_SOURCE0 + 1] = 0;
-  p[P_SOURCE0 + 2] = MAPPED;
-  p[P_DESTINATION0] = 0;
-  p[P_DESTINATION0 + 1] = 0;
-  p[P_DESTINATION0 + 2] = MAPPED;
   p[P_SOURCE3] = b.getInt32(source);
   p[P_DESTINATION3] = b.getInt32(destination);
 }

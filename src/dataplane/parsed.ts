@@ -34,9 +34,8 @@ export const P_SUM_START = 14;
 export const P_SUM_FIELD = 15;
 
 /**
- * The flow, from client to VIP. Addresses as 4 words, IPv4 mapped; laid out so that what is hashed is contiguous: all for
- * IPv6, from P_SOURCE3 on for IPv4. Ports: source in the high half, destination in the low. An echo request has its
- * identifier as source port.
+ * The flow, from client to VIP. Addresses as 4 words, of IPv4 the last one only; laid out so that what is hashed for IPv6 is
+ * contiguous. Ports: source in the high half, destination in the low. An echo request has its identifier as source port.
  */
 export const P_SOURCE0 = 16;
 export const P_DESTINATION0 = 19;

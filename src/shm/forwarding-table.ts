@@ -2,13 +2,20 @@
  * The forwarding tables: everything a worker needs to steer a packet, in one flat region. Two such regions are the banks:
  * one is read while the other is written (see control-block.ts).
  *
- * Behind the header words lie, each at the word offset the header gives: hosts, services, pools, VIPs, port ranges, two
+ * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, port ranges, two
  * address tables (VIP -> VIP index, peer address -> host id), the chains as 16-bit planes, and the names as JSON.
  */
-import { type AddressEntry, addressTableWords, findAddress, writeAddressTable } from "./address-table.ts";
+import {
+  type AddressEntry,
+  addressTableWords,
+  findAddress,
+  findAddress4,
+  findAddress6,
+  writeAddressTable,
+} from "./address-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 1 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 2 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -18,27 +25,28 @@ const KEY1 = HEADER_WORDS + 4;
 const GUE_PORT = HEADER_WORDS + 5;
 const HOSTS_AT = HEADER_WORDS + 6;
 const SERVICES_AT = HEADER_WORDS + 7;
-const POOLS_AT = HEADER_WORDS + 8;
-const VIPS_AT = HEADER_WORDS + 9;
-const RANGES_AT = HEADER_WORDS + 10;
-const VIP_TABLE_AT = HEADER_WORDS + 11;
-const PEER_TABLE_AT = HEADER_WORDS + 12;
-const CHAINS_AT = HEADER_WORDS + 13;
-const NAMES_AT = HEADER_WORDS + 14;
-const NAMES_BYTES = HEADER_WORDS + 15;
-const BODY_AT = HEADER_WORDS + 16;
+const VIPS_AT = HEADER_WORDS + 8;
+const RANGES_AT = HEADER_WORDS + 9;
+const VIP_TABLE_AT = HEADER_WORDS + 10;
+const PEER_TABLE_AT = HEADER_WORDS + 11;
+const CHAINS_AT = HEADER_WORDS + 12;
+const NAMES_AT = HEADER_WORDS + 13;
+const NAMES_BYTES = HEADER_WORDS + 14;
+const BODY_AT = HEADER_WORDS + 15;
 
-/** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words. */
+/** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words, family of the outer header toward it. */
 export const HOST_STRIDE = 8;
 export const HOST_FLAGS = 0;
 export const HOST_MTU = 1;
 export const HOST_IPV4 = 2;
 export const HOST_IPV6 = 3;
+const HOST_FAMILY = 7;
 export const HAS_IPV4 = 1;
 export const HAS_IPV6 = 2;
 
+/** Words of a service: where the chains of its pool start, in 16-bit words; how flows are hashed; what to do with UDP. */
 const SERVICE_STRIDE = 4;
-const SERVICE_POOL = 0;
+const SERVICE_CHAINS = 0;
 const SERVICE_HASH = 1;
 const SERVICE_UDP = 2;
 export const HASH_MODES = ["5-tuple", "source", "source-port"] as const;
@@ -46,7 +54,6 @@ export const UDP_MODES = ["stateless", "flow", "quic"] as const;
 export const HASH_5_TUPLE = 0;
 export const HASH_SOURCE = 1;
 
-const POOL_STRIDE = 2;
 const VIP_STRIDE = 4;
 const RANGE_STRIDE = 3;
 
@@ -98,6 +105,11 @@ export interface TablesSpec {
   readonly vips: readonly VipSpec[];
 }
 
+const flagsOf = (host: HostSpec | undefined): number => (host?.ipv4 != null ? HAS_IPV4 : 0) | (host?.ipv6 != null ? HAS_IPV6 : 0);
+
+/** Family of the outer header between two hosts, given the flags both have: IPv4 first, 0 when there is none. */
+const commonFamily = (both: number): 0 | 4 | 6 => ((both & HAS_IPV4) !== 0 ? 4 : both === 0 ? 0 : 6);
+
 const highestId = (spec: TablesSpec): number => spec.hosts.reduce((most, host) => Math.max(most, host.id), -1);
 
 function peerEntries(spec: TablesSpec): AddressEntry[] {
@@ -124,14 +136,13 @@ function placement(spec: TablesSpec, names: Uint8Array) {
   };
   const hosts = take((highestId(spec) + 1) * HOST_STRIDE);
   const services = take(spec.services.length * SERVICE_STRIDE);
-  const pools = take(spec.pools.length * POOL_STRIDE);
   const vips = take(spec.vips.length * VIP_STRIDE);
   const ranges = take(spec.vips.reduce((n, v) => n + v.tcp.length + v.udp.length, 0) * RANGE_STRIDE);
   const vipTable = take(addressTableWords(spec.vips.length));
   const peerTable = take(addressTableWords(spec.hosts.length * 2));
   const chains = take(spec.pools.reduce((n, p) => n + Math.ceil((p.planes.length * spec.tableSize) / 2), 0));
   const namesAt = take(Math.ceil(names.length / 4));
-  return { hosts, services, pools, vips, ranges, vipTable, peerTable, chains, names: namesAt, bytes: at * 4 };
+  return { hosts, services, vips, ranges, vipTable, peerTable, chains, names: namesAt, bytes: at * 4 };
 }
 
 /** Bytes of the region the tables need. */
@@ -152,7 +163,6 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   words[GUE_PORT] = spec.guePort;
   words[HOSTS_AT] = at.hosts;
   words[SERVICES_AT] = at.services;
-  words[POOLS_AT] = at.pools;
   words[VIPS_AT] = at.vips;
   words[RANGES_AT] = at.ranges;
   words[VIP_TABLE_AT] = at.vipTable;
@@ -161,26 +171,30 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   words[NAMES_AT] = at.names;
   words[NAMES_BYTES] = names.length;
 
+  const own = flagsOf(spec.hosts.find((host) => host.id === spec.self));
   for (const host of spec.hosts) {
     const o = at.hosts + host.id * HOST_STRIDE;
-    words[o + HOST_FLAGS] = (host.ipv4 !== null ? HAS_IPV4 : 0) | (host.ipv6 !== null ? HAS_IPV6 : 0);
+    words[o + HOST_FLAGS] = flagsOf(host);
     words[o + HOST_MTU] = host.mtu;
     words[o + HOST_IPV4] = host.ipv4 ?? 0;
     if (host.ipv6 !== null) words.set(host.ipv6, o + HOST_IPV6);
+    words[o + HOST_FAMILY] = commonFamily(own & flagsOf(host));
   }
-  spec.services.forEach((service, i) => {
-    const o = at.services + i * SERVICE_STRIDE;
-    words[o + SERVICE_POOL] = service.pool;
-    words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
-    words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
-  });
   const chains = new Uint16Array(buffer);
   let chain = at.chains * 2;
-  spec.pools.forEach((pool, i) => {
-    words[at.pools + i * POOL_STRIDE] = chain;
-    words[at.pools + i * POOL_STRIDE + 1] = pool.planes.length;
-    for (const [hop, plane] of pool.planes.entries()) chains.set(plane, chain + hop * spec.tableSize);
-    chain += Math.ceil((pool.planes.length * spec.tableSize) / 2) * 2;
+  const chainsOf = spec.pools.map(({ planes }) => {
+    const start = chain;
+    planes.forEach((plane, hop) => {
+      chains.set(plane, start + hop * spec.tableSize);
+    });
+    chain += Math.ceil((planes.length * spec.tableSize) / 2) * 2;
+    return start;
+  });
+  spec.services.forEach((service, i) => {
+    const o = at.services + i * SERVICE_STRIDE;
+    words[o + SERVICE_CHAINS] = chainsOf[service.pool]!;
+    words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
+    words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
   });
   let range = 0;
   spec.vips.forEach((vip, i) => {
@@ -208,7 +222,6 @@ export interface Tables {
   guePort: number;
   hostsAt: number;
   servicesAt: number;
-  poolsAt: number;
   vipsAt: number;
   rangesAt: number;
   vipTableAt: number;
@@ -219,7 +232,7 @@ export interface Tables {
 export function viewTables(buffer: ArrayBufferLike): Tables {
   const words = new Int32Array(buffer);
   const none = { generation: 0, tableSize: 0, self: 0, key0: 0, key1: 0, guePort: 0 };
-  const nowhere = { hostsAt: 0, servicesAt: 0, poolsAt: 0, vipsAt: 0, rangesAt: 0, vipTableAt: 0, peerTableAt: 0 };
+  const nowhere = { hostsAt: 0, servicesAt: 0, vipsAt: 0, rangesAt: 0, vipTableAt: 0, peerTableAt: 0 };
   return { words, chains: new Uint16Array(buffer), ...none, ...nowhere };
 }
 
@@ -234,7 +247,6 @@ export function refresh(tables: Tables): void {
   tables.guePort = w[GUE_PORT]!;
   tables.hostsAt = w[HOSTS_AT]!;
   tables.servicesAt = w[SERVICES_AT]!;
-  tables.poolsAt = w[POOLS_AT]!;
   tables.vipsAt = w[VIPS_AT]!;
   tables.rangesAt = w[RANGES_AT]!;
   tables.vipTableAt = w[VIP_TABLE_AT]!;
@@ -249,11 +261,14 @@ export function readNames(buffer: ArrayBufferLike): { hosts: Map<number, string>
   return { hosts: new Map(names.hosts), services: names.services };
 }
 
-/** Index of the VIP an address belongs to, or -1. The address is 4 int32 words. */
-export const findVip = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>
-  findAddress(t.words, t.vipTableAt, family, a, b, c, d);
+/** Index of the VIP an IPv4 address belongs to, or -1. */
+export const findVip4 = (t: Tables, address: number): number => findAddress4(t.words, t.vipTableAt, address);
 
-/** Id of the host that has the address, or -1. */
+/** Index of the VIP an IPv6 address belongs to, or -1. The address is 4 int32 words. */
+export const findVip6 = (t: Tables, a: number, b: number, c: number, d: number): number =>
+  findAddress6(t.words, t.vipTableAt, a, b, c, d);
+
+/** Id of the host that has the address, or -1. An IPv4 address is the last word, the others do not matter. */
 export const findPeer = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>
   findAddress(t.words, t.peerTableAt, family, a, b, c, d);
 
@@ -282,14 +297,17 @@ export const hashMode = (t: Tables, service: number): number => t.words[t.servic
 /** Position in UDP_MODES of a service. */
 export const udpMode = (t: Tables, service: number): number => t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_UDP]!;
 
-/** Bucket of a flow hash. */
-export const bucketOf = (t: Tables, hash: number): number => (hash >>> 0) % t.tableSize;
+/** Bucket of a flow hash: the table's share of 32 bits, exact in a float64 and without a division. */
+export const bucketOf = (t: Tables, hash: number): number => ((hash >>> 0) * t.tableSize * 2 ** -32) | 0;
 
 /** Host id at place `hop` of a bucket's chain, or NO_HOST. */
 export function hopOf(t: Tables, service: number, bucket: number, hop: number): number {
-  const pool = t.poolsAt + t.words[t.servicesAt + service * SERVICE_STRIDE]! * POOL_STRIDE;
-  return t.chains[t.words[pool]! + hop * t.tableSize + bucket]!;
+  const chains = t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_CHAINS]!;
+  return t.chains[chains + hop * t.tableSize + bucket]!;
 }
 
 /** Word offset of a host's record. */
 export const hostAt = (t: Tables, id: number): number => t.hostsAt + id * HOST_STRIDE;
+
+/** Family of the outer header toward a host: the one both ends have, IPv4 first; 0 when there is none. */
+export const outerFamily = (t: Tables, host: number): number => t.words[hostAt(t, host) + HOST_FAMILY]!;

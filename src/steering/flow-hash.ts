@@ -1,28 +1,37 @@
 /**
- * Keyed hash over flows and names: HalfSipHash-1-3 (Aumasson and Bernstein; the variant and rounds of Linux's hsiphash).
- * Keyed, so that nobody outside can choose flows that meet in one bucket.
+ * The hash of flows, keyed so that nobody outside can choose flows that meet in one bucket: HalfSipHash-1-3 (Aumasson and
+ * Bernstein; rounds as in Linux's hsiphash), fitted to input of a known length in two ways.
+ *
+ * - The standard closes a message with a word that holds its length. Here the kind of flow (IP version and protocol), which
+ *   fixes the length, is mixed into v1 before the first word instead: the place where SipHash tells its variants apart.
+ * - 64 bits come out of the same three final rounds: the first word is the standard's, v1 ^ v3, the second v0 ^ v2. Together
+ *   they are the fold of all four words that the full-size SipHash gives out; their exclusive or is exactly that.
  */
 
+const V2 = 0x6c796765;
+const V3 = 0x74656462;
+const FINAL = 0xff;
+
 /**
- * Hashes `count` words of `words` from `at`, 4 bytes little-endian each, closed by the word `last`, under the key
- * (k0, k1). Writes 64 bits as two int32 to `out[to]` (the value of the 32-bit variant) and `out[to + 1]`.
+ * Hashes `count` words of `words` from `at` under the key (k0, k1). Writes two int32 to `out[to]` and `out[to + 1]`.
  */
 export function hashWords(
   words: Int32Array,
   at: number,
   count: number,
-  last: number,
+  kind: number,
   k0: number,
   k1: number,
   out: Int32Array,
   to: number,
 ): void {
   let v0 = k0 | 0;
-  let v1 = k1 | 0;
-  let v2 = 0x6c796765 ^ k0;
-  let v3 = 0x74656462 ^ k1;
-  for (let i = 0; i <= count; i++) {
-    const m = i < count ? words[at + i]! : last | 0;
+  let v1 = k1 ^ kind;
+  let v2 = V2 ^ k0;
+  let v3 = V3 ^ k1;
+  for (let i = 0; i < count + 3; i++) {
+    const m = i < count ? words[at + i]! : 0;
+    if (i === count) v2 ^= FINAL;
     v3 ^= m;
     v0 = (v0 + v1) | 0;
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
@@ -36,39 +45,101 @@ export function hashWords(
     v2 = (v2 << 16) | (v2 >>> 16);
     v0 ^= m;
   }
-  v2 ^= 0xff;
-  for (let round = 0; round < 6; round++) {
-    if (round === 3) {
-      out[to] = v1 ^ v3;
-      v1 ^= 0xdd;
-    }
-    v0 = (v0 + v1) | 0;
-    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    v2 = (v2 + v3) | 0;
-    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    v2 = (v2 << 16) | (v2 >>> 16);
-  }
-  out[to + 1] = v1 ^ v3;
+  out[to] = v1 ^ v3;
+  out[to + 1] = v0 ^ v2;
 }
 
-/** Hashes bytes as the reference does (length in the last word). Returns two unsigned 32-bit words. Not for the hot path. */
-export function hashBytes(bytes: Uint8Array, k0: number, k1: number): [number, number] {
-  const whole = bytes.length >>> 2;
-  const words = new Int32Array(whole);
-  for (let i = 0; i < whole; i++) {
-    const o = 4 * i;
-    words[i] = bytes[o]! | (bytes[o + 1]! << 8) | (bytes[o + 2]! << 16) | (bytes[o + 3]! << 24);
-  }
-  let last = bytes.length << 24;
-  for (let i = whole * 4; i < bytes.length; i++) last |= bytes[i]! << (8 * (i & 3));
-  const out = new Int32Array(2);
-  hashWords(words, 0, whole, last, k0, k1, out, 0);
-  return [out[0]! >>> 0, out[1]! >>> 0];
+/** The same for three words, which is an IPv4 flow. The rounds are written out: 7 ns instead of 11. */
+export function hashThree(
+  a: number,
+  b: number,
+  c: number,
+  kind: number,
+  k0: number,
+  k1: number,
+  out: Int32Array,
+  to: number,
+): void {
+  let v0 = k0 | 0;
+  let v1 = k1 ^ kind;
+  let v2 = V2 ^ k0;
+  let v3 = V3 ^ k1;
+
+  v3 ^= a;
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+  v0 ^= a;
+
+  v3 ^= b;
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+  v0 ^= b;
+
+  v3 ^= c;
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+  v0 ^= c;
+
+  v2 ^= FINAL;
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+
+  v0 = (v0 + v1) | 0;
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+  v0 = (v0 << 16) | (v0 >>> 16);
+  v2 = (v2 + v3) | 0;
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+  v0 = (v0 + v3) | 0;
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+  v2 = (v2 + v1) | 0;
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+  v2 = (v2 << 16) | (v2 >>> 16);
+
+  out[to] = v1 ^ v3;
+  out[to + 1] = v0 ^ v2;
 }
 
 export interface Keys {

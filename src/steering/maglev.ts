@@ -2,7 +2,7 @@
  * Weighted Maglev (Eisenbud et al., NSDI 2016, section 3.4). Every host walks the buckets in an order of its own, made of
  * its name and the seed, and takes the next free one each time its turn comes; turns are dealt by weight.
  */
-import { hashBytes } from "./flow-hash.ts";
+import { hashBytes } from "./name-hash.ts";
 
 export interface WeightedHost {
   readonly name: string;

@@ -1,24 +1,103 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hashBytes, keysOf } from "../../src/steering/flow-hash.ts";
+import { hashThree, hashWords, keysOf } from "../../src/steering/flow-hash.ts";
+import { seededRandom } from "../support/random.ts";
 
-/** HalfSipHash-1-3 of the bytes 0 .. n-1 under the key 00 01 .. 07, as Linux's self-test has it for 32-bit machines. */
-const VECTORS = [
-  0x5814c896, 0xe7e864ca, 0xbc4b0e30, 0x01539939, 0x7e059ea6, 0x88e3d89b, 0xa0080b65, 0x9d38d9d6, 0x577999b1, 0xc839caed,
-  0xe4fa32cf, 0x959246ee, 0x6b28096c, 0x66dd9cd6, 0x16658a7c, 0xd0257b04, 0x8b31d501, 0x2b1cd04b, 0x06712339, 0x522aca67,
-];
+const random = seededRandom(7);
+const word = (): number => random(2 ** 32) | 0;
+const words = (n: number): Int32Array => Int32Array.from({ length: n }, word);
 
-test("names are hashed as HalfSipHash-1-3 has it", () => {
-  for (const [length, expected] of VECTORS.entries()) {
-    const bytes = Uint8Array.from({ length }, (_, i) => i);
-    assert.equal(hashBytes(bytes, 0x03020100, 0x07060504)[0], expected, `${length} bytes`);
+function hash(input: Int32Array, kind: number, k0: number, k1: number): [number, number] {
+  const out = new Int32Array(2);
+  hashWords(input, 0, input.length, kind, k0, k1, out, 0);
+  return [out[0]!, out[1]!];
+}
+
+/** The definition once more, a line per step of the paper's figure, over an array of four words. */
+function naive(input: Int32Array, kind: number, k0: number, k1: number): [number, number] {
+  const v = Uint32Array.of(k0, k1 ^ kind, 0x6c796765 ^ k0, 0x74656462 ^ k1);
+  const rotate = (i: number, bits: number): void => {
+    v[i] = (v[i]! << bits) | (v[i]! >>> (32 - bits));
+  };
+  const mix = (a: number, b: number, bits: number): void => {
+    v[a]! += v[b]!;
+    rotate(b, bits);
+    v[b]! ^= v[a]!;
+  };
+  const round = (): void => {
+    mix(0, 1, 5);
+    rotate(0, 16);
+    mix(2, 3, 8);
+    mix(0, 3, 7);
+    mix(2, 1, 13);
+    rotate(2, 16);
+  };
+  for (const m of input) {
+    v[3]! ^= m;
+    round();
+    v[0]! ^= m;
+  }
+  v[2]! ^= 0xff;
+  for (let i = 0; i < 3; i++) round();
+  return [(v[1]! ^ v[3]!) | 0, (v[0]! ^ v[2]!) | 0];
+}
+
+test("the flow hash is what its description says, for every length", () => {
+  for (let i = 0; i < 300; i++) {
+    const input = words(i % 12);
+    const [kind, k0, k1] = [0x400 | random(256), word(), word()];
+    assert.deepEqual(hash(input, kind, k0, k1), naive(input, kind, k0, k1));
   }
 });
 
-test("the second word is independent of the first", () => {
-  const pairs = Array.from({ length: 2000 }, (_, i) => hashBytes(Uint8Array.of(i, i >> 8), 1, 2));
-  assert.equal(new Set(pairs.map(([, b]) => b)).size, 2000);
-  assert.ok(pairs.every(([a, b]) => a !== b));
+test("the one for three words is the same", () => {
+  const out = new Int32Array(5);
+  for (let i = 0; i < 300; i++) {
+    const [a, b, c, kind, k0, k1] = words(6) as unknown as [number, number, number, number, number, number];
+    hashThree(a, b, c, kind, k0, k1, out, 3);
+    assert.deepEqual([...out], [0, 0, 0, ...hash(Int32Array.of(a, b, c), kind, k0, k1)]);
+  }
+});
+
+test("it is what it has always been", () => {
+  // Pinned: a change here breaks every connection of a cluster that is upgraded host by host.
+  const flow = Int32Array.of(0xc6336407 | 0, 0xc000020a | 0, (1234 << 16) | 80);
+  assert.deepEqual(hash(flow, 0x406, 0x03020100, 0x07060504), [-523661688, -1308300882]);
+});
+
+test("every bit of a flow, its kind and the key turns every bit of the hash half of the time", () => {
+  const rounds = 1500;
+  const flips = Array.from({ length: (3 + 1 + 2) * 32 }, () => new Uint32Array(64));
+  for (let r = 0; r < rounds; r++) {
+    const input = words(6);
+    const of = (w: Int32Array): [number, number] => hash(w.slice(0, 3), w[3]!, w[4]!, w[5]!);
+    const before = of(input);
+    for (const [bit, row] of flips.entries()) {
+      input[bit >>> 5]! ^= 1 << (bit & 31);
+      const after = of(input);
+      input[bit >>> 5]! ^= 1 << (bit & 31);
+      for (let i = 0; i < 64; i++) row[i]! += ((before[i >>> 5]! ^ after[i >>> 5]!) >>> (i & 31)) & 1;
+    }
+  }
+  // 12,288 counts around half, standard deviation 0.5 / sqrt(rounds): six of them is beyond chance.
+  const bound = (6 * 0.5) / Math.sqrt(rounds);
+  for (const [bit, row] of flips.entries()) {
+    for (const [i, count] of row.entries())
+      assert.ok(Math.abs(count / rounds - 0.5) < bound, `input bit ${bit}, output bit ${i}`);
+  }
+});
+
+test("the two words tell nothing of each other", () => {
+  const rounds = 4000;
+  const agree = new Uint32Array(32 * 32);
+  for (let r = 0; r < rounds; r++) {
+    // Flows as an attacker would send them: one word counts up.
+    const [a, b] = hash(Int32Array.of(0xc6336400 | 0, 0xc000020a | 0, r), 0x406, 1, 2);
+    for (let i = 0; i < 32; i++) for (let j = 0; j < 32; j++) agree[32 * i + j]! += ~((a >>> i) ^ (b >>> j)) & 1;
+  }
+  const bound = (6 * 0.5) / Math.sqrt(rounds);
+  for (const [pair, count] of agree.entries())
+    assert.ok(Math.abs(count / rounds - 0.5) < bound, `bits ${pair >>> 5}, ${pair & 31}`);
 });
 
 test("the seed gives two different keys, little-endian", () => {
