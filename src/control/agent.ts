@@ -121,9 +121,9 @@ class Agent {
     }
   }
 
-  /** Starts the workers and takes the VIPs over. `onDeath` is called if a worker dies later on. */
-  async start(onDeath: (reason: string) => void): Promise<void> {
-    const { config, host, uplink, instance } = this.#place;
+  /** Starts the workers and takes the VIPs over. Resolves with the generation; `onDeath` is called if a worker dies later on. */
+  async start(onDeath: (reason: string) => void): Promise<number> {
+    const { config, uplink } = this.#place;
     const { dir } = this.#claim;
     const result = this.#publish(config);
     const { workers, senders4, senders6 } = this.#descriptors;
@@ -145,23 +145,19 @@ class Agent {
     this.#desired = this.#network.setUp((state) => desiredOf(this.#place, state));
     await this.#pool.ready();
     started = true;
-    const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: dir, pid: process.pid };
-    const how = {
-      mode: config.io.mode,
-      uplink: uplink.device,
-      workers: workers.length,
-      mtu: this.#place.mtu,
-      hosts: config.hosts.length,
-    };
-    this.#log.info(
-      { ready: true, ...where, ...how, vips: this.#desired.vips.map(formatPrefix), generation: result.generation },
-      "ready",
-    );
+    return result.generation;
+  }
+
+  /** What the log says of a running agent. */
+  get facts(): object {
+    const { config, host, uplink, instance, mtu } = this.#place;
+    const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: this.#claim.dir, pid: process.pid };
+    const how = { mode: config.io.mode, uplink: uplink.device, workers: config.io.workers, mtu, hosts: config.hosts.length };
+    return { ...where, ...how, vips: this.#desired?.vips.map(formatPrefix) };
   }
 
   /** Reads the config file again and, if it is good, makes it the current one; else nothing changes but the log. */
   reload(): void {
-    if (this.#desired === null) return; // Still starting: the file has just been read.
     const file = this.#options.config;
     const loaded = loadUsable(file);
     const errors = "errors" in loaded ? loaded.errors : refusedChanges(this.#config, loaded.config, this.#place.host.name, file);
@@ -265,11 +261,13 @@ export async function runAgent(options: AgentOptions, log: Logger): Promise<numb
     end = resolve;
   });
   let agent: Agent | null = null;
-  const signals: Record<string, () => void> = {
-    SIGINT: () => end(0),
-    SIGTERM: () => end(0),
-    SIGHUP: () => agent?.reload(),
+  // What is asked for while the agent starts is done when it has started.
+  let [ready, asked] = [false, false];
+  const reload = (): void => {
+    if (ready) agent?.reload();
+    else asked = true;
   };
+  const signals: Record<string, () => void> = { SIGINT: () => end(0), SIGTERM: () => end(0), SIGHUP: reload };
   const crash = (error: Error): void => {
     log.fatal({ err: error }, `unexpected: ${error.message}`);
     agent?.undo();
@@ -277,25 +275,25 @@ export async function runAgent(options: AgentOptions, log: Logger): Promise<numb
   };
   for (const [signal, handler] of Object.entries(signals)) process.on(signal, handler);
   process.on("uncaughtException", crash);
-  let watch: ConfigWatch | null = null;
+  // Watched from before it is read: no change is missed.
+  const watch = new ConfigWatch(options.config, reload);
   try {
     agent = new Agent(options, log);
-    const running = agent;
-    const starting = agent.start((reason) => {
+    const generation = await agent.start((reason) => {
       log.fatal(reason);
       end(1);
     });
-    await starting;
-    watch = new ConfigWatch(
-      options.config,
-      () => running.reload(),
-      (error) => log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
+    ready = true;
+    watch.onFailure((error) =>
+      log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
     );
+    log.info({ ready: true, ...agent.facts, generation }, "ready");
+    if (asked) reload();
     const code = await ended;
     log.info({ code }, "stopping");
     return code;
   } finally {
-    watch?.close();
+    watch.close();
     await agent?.stop();
     for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
     process.off("uncaughtException", crash);

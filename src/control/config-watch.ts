@@ -9,20 +9,34 @@ export class ConfigWatch {
   readonly #file: string;
   readonly #changed: () => void;
   #watcher: FSWatcher | null = null;
+  #failure: Error | null = null;
+  #report: ((error: Error) => void) | null = null;
   #timer: NodeJS.Timeout | undefined;
   #text: string | null;
 
   /** Calls `changed` after each change. Watches the directory, as a file that is replaced is another file. */
-  constructor(file: string, changed: () => void, failed: (error: Error) => void) {
+  constructor(file: string, changed: () => void) {
     this.#file = file;
     this.#changed = changed;
     this.#text = this.#read();
+    const failed = (error: Error): void => {
+      this.#failure = error;
+      this.#report?.(error);
+    };
     try {
       this.#watcher = watch(dirname(file), () => this.#settle());
       this.#watcher.on("error", failed);
     } catch (error) {
       failed(error as Error);
     }
+    // What came between reading and watching.
+    this.#settle();
+  }
+
+  /** Who is told when the file cannot be watched, or not any longer; also of what has failed by now. */
+  onFailure(report: (error: Error) => void): void {
+    this.#report = report;
+    if (this.#failure !== null) report(this.#failure);
   }
 
   close(): void {

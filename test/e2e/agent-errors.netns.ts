@@ -71,7 +71,7 @@ function inNeighbour(...command: string[]): boolean {
 /** Which of the addresses answer the neighbour's HTTP request. The server is in this process, hence not synchronously. */
 async function answering(addresses: readonly string[]): Promise<string[]> {
   const program = `
-    const one = (a) => fetch("http://" + a + ":8080/", { signal: AbortSignal.timeout(700) }).then((r) => r.text()).then((t) => t === "s1" && a, () => false);
+    const one = (a) => fetch("http://" + a + ":8080/", { signal: AbortSignal.timeout(400) }).then((r) => r.text()).then((t) => t === "s1" && a, () => false);
     Promise.all(process.argv.slice(1).map(one)).then((found) => { console.log(JSON.stringify(found.filter(Boolean))); process.exit(); });`;
   const child = spawn("nsenter", ["-t", String(neighbour.pid), "-n", process.execPath, "-e", program, ...addresses], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -118,8 +118,7 @@ async function unharmed(work: () => Promise<void>): Promise<void> {
   const was = hostNetwork();
   await work();
   assert.equal(hostNetwork(), was);
-  assert.deepEqual(await answering(DIPS), DIPS);
-  assert.deepEqual(await answering(VIPS), []);
+  assert.deepEqual(await answering([...VIPS, ...DIPS]), DIPS);
   assert.deepEqual(
     readdirSync(dir).filter((name) => name.startsWith(".")),
     [],
