@@ -171,6 +171,17 @@ for (const mode of ["af-packet", "tun"]) {
     }));
 }
 
+test("a worker that dies takes the agent with it: one line, exit code 1", () =>
+  unharmed(async () => {
+    const agent = new AgentProcess(prepared(CONFIG.replace("af-packet", "tun")).args);
+    await agent.logged(/^ready/);
+    ip("link del hafl-s1");
+    assert.equal(await agent.ended(), 1);
+    const grave = agent.messages.filter(({ level }) => level !== "info");
+    assert.equal(grave.length, 1, agent.lines.join("\n"));
+    assert.match(grave[0]!.msg, /^worker \d died: read on TUN: EBADFD: the device is gone$/);
+  }));
+
 /** Starts that are refused: what is different, the exit code, and the one line. */
 const REFUSED: [what: string, change: (text: string) => string, args: string[], code: number, line: RegExp][] = [
   ["a typo in the YAML", (text) => text.replace("hosts:", "hosts"), [], 2, /^\S+\.yaml:\d+:\d+: not YAML: /],
