@@ -22,6 +22,21 @@ export function check(file: string, options: Options, env: CliEnv): 0 | 2 {
   return errors.length > 0 ? 2 : 0;
 }
 
+const EXAMPLE = `
+A config that is enough:
+
+  cluster: lab
+  seed: 0123456789abcdef0123456789abcdef    # openssl rand -hex 16
+  hosts:
+    - { name: s1, dip: 10.0.1.11 }
+    - { name: s2, dip: 10.0.1.12 }
+  services:
+    - name: web
+      vips: [192.0.2.10, "2001:db8::10"]
+      ports: { tcp: [80, 443] }
+  io: { uplink: eth0 }
+`;
+
 export function register(program: Command, env: CliEnv): void {
   program
     .command("check")
@@ -29,6 +44,7 @@ export function register(program: Command, env: CliEnv): void {
     .argument("<config>", "the cluster's config file")
     .option("--effective", "print the config with every default filled in, the seed included")
     .option("--json", "print {ok, errors} as JSON")
+    .addHelpText("after", EXAMPLE)
     .action((file: string, options: Options) => {
       process.exitCode = check(file, options, env);
     });

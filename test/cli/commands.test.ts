@@ -64,6 +64,12 @@ test("check: a good config, every default, all errors, JSON", async () => {
   assert.deepEqual([json.code, JSON.parse(json.stdout)], [2, { ok: false, errors: lines }]);
 });
 
+test("the example in the help of check is a good config", async () => {
+  const { stdout } = await hafl("check", "--help");
+  const example = stdout.slice(stdout.indexOf("  cluster:")).replaceAll(/^ {2}/gm, "");
+  assert.ok("config" in parseConfig(example, "example"));
+});
+
 test("check and run refuse what this version does not do", async () => {
   const path = file("egress.yaml", `${GOOD}egress: [{ ip: 198.51.100.1, owners: { s1: [1] } }]\n`);
   const refusal = {

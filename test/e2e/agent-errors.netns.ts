@@ -38,7 +38,7 @@ before(async () => {
   ip("link set lo up");
   // Values that the agent has to get around, and to put back.
   sysctl("net/ipv4/conf/all/rp_filter", 1);
-  neighbour = spawn("unshare", ["--net", "sleep", "300"], { stdio: "ignore" });
+  neighbour = spawn("setpriv", ["--pdeathsig", "KILL", "unshare", "--net", "sleep", "300"], { stdio: "ignore" });
   await until("the neighbour's namespace", () => inNeighbour("ip", "link", "set", "lo", "up"));
   ip(`link add up0 type veth peer name n0 netns ${neighbour.pid}`);
   for (const device of ["up0", "lo"]) ip(`link set ${device} addrgenmode none`);
@@ -179,7 +179,7 @@ test("a worker that dies takes the agent with it: one line, exit code 1", () =>
     assert.equal(await agent.ended(), 1);
     const grave = agent.messages.filter(({ level }) => level !== "info");
     assert.equal(grave.length, 1, agent.lines.join("\n"));
-    assert.match(grave[0]!.msg, /^worker \d died: read on TUN: EBADFD: the device is gone$/);
+    assert.match(grave[0]!.msg, /^worker \d died: read\(TUN\): EBADFD: the device is gone$/);
   }));
 
 /** Starts that are refused: what is different, the exit code, and the one line. */

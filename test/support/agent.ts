@@ -14,8 +14,9 @@ export class AgentProcess {
 
   /** Starts `COMMAND... node main.js ARGS`; the command may be empty, or something like setpriv that runs another. */
   constructor(args: readonly string[], command: readonly string[] = []) {
-    const [program, ...rest] = [...command, process.execPath, MAIN, ...args];
-    this.#child = spawn(program!, rest, { stdio: ["ignore", "pipe", "pipe"] });
+    // It does not outlive the test, however that ends.
+    const line = ["--pdeathsig", "KILL", ...command, process.execPath, MAIN, ...args];
+    this.#child = spawn("setpriv", line, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child.stderr!.on("data", (text) => {
       this.#output += text;
     });
