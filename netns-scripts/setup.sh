@@ -73,7 +73,6 @@ if [ "${1-}" = test ]; then
   have curl || optional="$optional curl"
   have ethtool || optional="$optional ethtool"
   have tcpdump || optional="$optional tcpdump"
-  have ethtool || optional="$optional ethtool"
 fi
 
 # --- packages of npm ----------------------------------------------------------------------------------------------------

@@ -13,8 +13,11 @@ export function guardLab(lab: string): Guard {
   const gone = ended(child);
   gone.catch(() => {});
   child.stdin.on("error", () => {});
+  // It waits for our end: we must not wait for its.
+  child.unref();
   return {
     async release(): Promise<void> {
+      child.ref();
       child.stdin.end("down\n");
       await gone;
     },

@@ -1,5 +1,6 @@
 /** What Haflinger puts on the wire, captured with `cap` on a host's link and held against what came in from the client. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -28,37 +29,37 @@ import {
 
 const GUE_PORT = 6080;
 const UPLOAD_BYTES = 300_000;
-const RECORDER = fileURLToPath(new URL("../support/cap-recorder.js", import.meta.url));
+const VIPS_IN_HEX = ["c000020a", "20010db8000000000000000000000010"];
+const RECORDER = fileURLToPath(new URL("../support/cap-capture.js", import.meta.url));
 
 /** Why there can be no capture; false when there can. */
-async function obstacle(): Promise<string | false> {
+function obstacle(): string | false {
   if (labObstacle) return labObstacle;
   try {
     createRequire(import.meta.url)("cap");
   } catch {
     return "the optional package cap is not built";
   }
-  for (const tool of ["ethtool", "tcpdump", "curl"]) {
-    const found = await runOnHost(tool);
-    if (!found) return `${tool} is not installed`;
-  }
-  return false;
-}
-
-async function runOnHost(tool: string): Promise<boolean> {
-  const { spawnSync } = await import("node:child_process");
-  return spawnSync("sh", ["-c", `command -v ${tool}`]).status === 0;
+  const missing = ["ethtool", "tcpdump", "curl"].find((tool) => spawnSync("sh", ["-c", `command -v ${tool}`]).status !== 0);
+  return missing === undefined ? false : `${missing} is not installed`;
 }
 
 /** Captures s1's link while something happens. Gives the frames; the file stays for other readers. */
 async function capture(spec: LabSpec, file: string, act: () => Promise<void>): Promise<Uint8Array[]> {
-  const recorder = spawnIn(spec.name, "s1", [process.execPath, RECORDER, "eth0", file], { stdio: ["pipe", "pipe", "inherit"] });
-  await once(recorder.stdout!, "data");
-  await act();
-  // What libpcap holds back it hands over within its read timeout.
-  await sleep(500);
-  recorder.stdin!.end();
-  assert.equal(await ended(recorder), 0);
+  const recorder = spawnIn(spec.name, "s1", [process.execPath, RECORDER, "eth0", "ip or ip6", file], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const end = ended(recorder);
+  try {
+    const first = await Promise.race([once(recorder.stdout!, "data"), end]);
+    assert.ok(Array.isArray(first), "the recorder captures");
+    await act();
+    // What libpcap holds back it hands over within its read timeout.
+    await sleep(500);
+  } finally {
+    recorder.stdin!.end();
+  }
+  assert.equal(await end, 0);
   return [...readCapture(readFileSync(file))].map((p) => p.bytes);
 }
 
@@ -97,7 +98,7 @@ function checkOuter(outer: Plain, version: 4 | 6): void {
   assert.ok(outer.sourcePort >= 49152, `source port ${outer.sourcePort}`);
 }
 
-const skip = await obstacle();
+const skip = obstacle();
 for (const dips of ["4", "6"] as const) {
   test(`GUE over IPv${dips}: valid outside, and inside byte for byte what came from the client`, {
     skip,
@@ -116,18 +117,17 @@ for (const dips of ["4", "6"] as const) {
         for (const family of FAMILIES) {
           const url = `http://${family === 6 ? `[${VIP[6]}]` : VIP[4]}/`;
           for (let i = 0; i < 4; i++) {
-            await runOn(spec.name, "c1", ["sh", "-c", `head -c ${UPLOAD_BYTES} /dev/zero | curl -sS -m 10 -T - ${url}`]);
+            await runOn(spec.name, "c1", ["sh", "-c", `head -c ${UPLOAD_BYTES} /dev/urandom | curl -sS -m 10 -T - ${url}`]);
           }
         }
       });
       const packets = frames.map(decodeFrame).filter((p) => p !== null);
-      const dip = Buffer.from(dips === "4" ? "0a00010b" : "fd000001000000000000000000000011", "hex").toString("hex");
+      const dip = dips === "4" ? "0a00010b" : "fd000001000000000000000000000011";
       const outgoing = packets.filter((p) => p.protocol === 17 && p.destinationPort === GUE_PORT && p.source === dip);
-      const vips = [VIP[4], VIP[6]].map((_, i) => (i === 0 ? "c000020a" : "20010db8000000000000000000000010"));
-      const sent = Map.groupBy(
-        packets.filter((p) => vips.includes(p.destination)),
-        flowKey,
-      );
+      const sent = new Map<string, Plain[]>();
+      for (const p of packets.filter((one) => VIPS_IN_HEX.includes(one.destination))) {
+        sent.set(flowKey(p), [...(sent.get(flowKey(p)) ?? []), p]);
+      }
       assert.ok(outgoing.length > 100, `${outgoing.length} GUE packets`);
 
       const portOf = new Map<string, number>();
@@ -154,7 +154,10 @@ for (const dips of ["4", "6"] as const) {
         `udp dst port ${GUE_PORT} and src host ${dips === "4" ? "10.0.1.11" : "fd00:1::11"}`,
       ]);
       assert.equal(said.match(/udp sum ok/g)?.length, outgoing.length, "tcpdump finds every outer checksum good");
-      assert.doesNotMatch(said, /bad|truncated|invalid|\[\|/);
+      // Only what it says of the outer packet: payload from port 49152 it takes for a Broadcom protocol's.
+      const outerLines = said.split("\n").filter((line) => / > .*\.6080: |^\d\d:/.test(line));
+      const complaints = outerLines.filter((line) => /bad |truncated|invalid|wrong|\[\|/.test(line));
+      assert.deepEqual(complaints.slice(0, 3), []);
     });
   });
 }
