@@ -1,0 +1,154 @@
+/**
+ * The flow table: which host a flow belongs to. Set-associative over shared memory: a set is 8 flows in 128 bytes, two cache
+ * lines; of a flow only a 64-bit keyed tag is kept, not its addresses.
+ *
+ * words of a set: [8 tags][8 second tags][8 of host and state][8 times last seen, seconds]
+ *
+ * Several workers write without locks. A second tag is stored mixed with what the entry says, so that an entry put
+ * together from two writers' words matches no flow: what is lost is an entry, never the truth of one.
+ */
+import { HEADER_WORDS, type Layout, magic } from "./region.ts";
+
+export const FLOWS_LAYOUT: Layout = { magic: magic("HFlw"), version: 1 };
+
+const WAYS = 8;
+const SET_WORDS = 4 * WAYS;
+/** The header takes a set's place, so that sets begin at a multiple of 128 bytes. */
+const FIRST_SET = SET_WORDS;
+const EPOCH = HEADER_WORDS;
+
+const TAG2 = WAYS;
+const INFO = 2 * WAYS;
+const SEEN = 3 * WAYS;
+
+/** The info word: host id in the low half; the rest below. 0 is a free entry. */
+const HOST_MASK = 0xffff;
+const USED = 0x10000;
+/** A second packet of the flow has been seen: what a flood of first packets cannot push out. */
+const ESTABLISHED = 0x20000;
+const CERTAIN = 0x40000;
+/** What the second tag vouches for: everything but ESTABLISHED, which comes later. */
+const VOUCHED = HOST_MASK | USED | CERTAIN;
+
+/** Seconds after which an entry that nobody used counts no more. */
+const IDLE_LIMIT = 3600;
+/** Seconds without a packet after which an established flow may make room for another. */
+const IDLE_EVICTABLE = 120;
+
+/** Bytes of a table that tracks `flows` flows; a quarter to a half of the entries stay free. */
+export function flowTableBytes(flows: number): number {
+  return (FIRST_SET + setsFor(flows) * SET_WORDS) * 4;
+}
+
+const setsFor = (flows: number): number => 2 ** Math.ceil(Math.log2(Math.max(WAYS, flows * 1.5) / WAYS));
+
+export interface FlowTable {
+  readonly words: Int32Array;
+  /** Set of a flow: the top bits of its second hash. */
+  readonly shift: number;
+  /** New entries this worker may still make in the second `second`; `rate` is what it gets for each. */
+  readonly rate: number;
+  budget: number;
+  second: number;
+}
+
+/** A worker's view of a table in a buffer of flowTableBytes(); it makes at most `rate` new entries a second. */
+export function viewFlows(buffer: ArrayBufferLike, rate: number): FlowTable {
+  const words = new Int32Array(buffer);
+  const sets = (words.length - FIRST_SET) / SET_WORDS;
+  return { words, shift: 32 - Math.log2(sets), rate, budget: rate, second: 0 };
+}
+
+/** Which numbering of hosts the entries are in; another one makes them worthless. */
+export const flowsEpoch = (buffer: ArrayBufferLike): number => new Int32Array(buffer)[EPOCH]!;
+export const setFlowsEpoch = (buffer: ArrayBufferLike, epoch: number): void => {
+  new Int32Array(buffer)[EPOCH] = epoch;
+};
+
+const vouch = (info: number): number => Math.imul(info & VOUCHED, 0x9e3779b1);
+
+const setOf = (f: FlowTable, hash2: number): number => FIRST_SET + (hash2 >>> f.shift) * SET_WORDS;
+
+/** Entry of the flow with this 64-bit hash, or -1; `now` is in seconds. */
+export function findFlow(f: FlowTable, hash: number, hash2: number, now: number): number {
+  const w = f.words;
+  const set = setOf(f, hash2);
+  for (let i = set; i < set + WAYS; i++) {
+    if (w[i] !== hash) continue;
+    const info = w[i + INFO]!;
+    if (info === 0 || (w[i + TAG2]! ^ vouch(info)) !== hash2) continue;
+    return now - w[i + SEEN]! > IDLE_LIMIT ? -1 : i;
+  }
+  return -1;
+}
+
+/** Id of the host an entry names. */
+export const flowHost = (f: FlowTable, entry: number): number => f.words[entry + INFO]! & HOST_MASK;
+
+/** Whether the entry was made by the packet that began the flow, or by its owner; else the host is a guess. */
+export const flowCertain = (f: FlowTable, entry: number): boolean => (f.words[entry + INFO]! & CERTAIN) !== 0;
+
+/** Notes that the flow goes on. */
+export function touchFlow(f: FlowTable, entry: number, now: number): void {
+  const w = f.words;
+  const info = w[entry + INFO]!;
+  if ((info & ESTABLISHED) === 0) w[entry + INFO] = info | ESTABLISHED;
+  if (w[entry + SEEN] !== now) w[entry + SEEN] = now;
+}
+
+/**
+ * Remembers a flow that findFlow did not find, or that belongs to another host now. Returns false when there is no room for
+ * it: its set is full of established flows, or too many new ones have come within the second.
+ */
+export function rememberFlow(f: FlowTable, hash: number, hash2: number, host: number, certain: boolean, now: number): boolean {
+  if (now !== f.second) {
+    f.second = now;
+    f.budget = f.rate;
+  }
+  if (f.budget <= 0) return false;
+  const entry = placeFor(f, hash, hash2, now);
+  if (entry < 0) return false;
+  f.budget--;
+  const w = f.words;
+  const info = host | USED | (certain ? CERTAIN : 0);
+  w[entry + INFO] = 0;
+  w[entry] = hash;
+  w[entry + TAG2] = hash2 ^ vouch(info);
+  w[entry + SEEN] = now;
+  w[entry + INFO] = info;
+  return true;
+}
+
+/** The flow's own entry; else a free or expired one; else of the flows seen once the oldest; else an established idle one. */
+function placeFor(f: FlowTable, hash: number, hash2: number, now: number): number {
+  const w = f.words;
+  const set = setOf(f, hash2);
+  let once = -1;
+  let idle = -1;
+  let free = -1;
+  for (let i = set; i < set + WAYS; i++) {
+    const info = w[i + INFO]!;
+    if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) return i;
+    const seen = w[i + SEEN]!;
+    if (info === 0 || now - seen > IDLE_LIMIT) free = i;
+    else if ((info & ESTABLISHED) === 0) {
+      if (once < 0 || seen < w[once + SEEN]!) once = i;
+    } else if (now - seen > IDLE_EVICTABLE && (idle < 0 || seen < w[idle + SEEN]!)) idle = i;
+  }
+  return free >= 0 ? free : once >= 0 ? once : idle;
+}
+
+/** Entries in use, by state; reads the whole table. */
+export function countFlows(f: FlowTable, now: number): { once: number; established: number } {
+  let once = 0;
+  let established = 0;
+  for (let set = FIRST_SET; set < f.words.length; set += SET_WORDS) {
+    for (let i = set; i < set + WAYS; i++) {
+      const info = f.words[i + INFO]!;
+      if (info === 0 || now - f.words[i + SEEN]! > IDLE_LIMIT) continue;
+      if ((info & ESTABLISHED) !== 0) established++;
+      else once++;
+    }
+  }
+  return { once, established };
+}
