@@ -7,12 +7,14 @@
         "arguments.c",
         "checksum.c",
         "error.c",
+        "filter.c",
         "gue_send.c",
         "gue_socket.c",
         "handle.c",
         "map.c",
         "packet_socket.c",
         "receive.c",
+        "rule_counters.c",
         "send.c",
         "socket.c",
         "split.c",
@@ -21,6 +23,7 @@
         "wait.c"
       ],
       "include_dirs": ["include"],
+      "libraries": ["-ldl"],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags!": ["-O3", "-Wno-unused-parameter"],
       "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-fvisibility=hidden"]

@@ -35,6 +35,22 @@ export interface Native {
 
   /** Counters of the kernel for an AF_PACKET socket since the last call: [packets, drops] (PACKET_STATISTICS). */
   packetStatistics(fd: number): [number, number];
+  /**
+   * AF_PACKET sockets on a device that count frames and are never read (PACKET_FANOUT_CBPF, a group of its own). The program
+   * runs over each frame from its network header on and returns which of `count` (1 to 255) sockets counts it; `count` itself
+   * for none. Returns `count + 1` descriptors; packetStatistics()[0] of number i is what was given to it since the last call.
+   * They count from the moment of the return on. All are closed together.
+   */
+  openFrameCounters(device: string, count: number, program: Uint8Array): number[];
+
+  /**
+   * Compiles an expression in pcap-filter's language with libpcap, optimised, for a libpcap link type (DLT_RAW is 12, DLT_EN10MB
+   * 1), to struct sock_filter in host order. Throws an Error with code ENOPCAP when there is no libpcap, EINVAL with libpcap's
+   * own words when the expression is wrong. Names in it are resolved, which may block.
+   */
+  compileFilter(expression: string, linkType: number): Uint8Array;
+  /** Runs a program over a packet in libpcap's own interpreter, for tests. RangeError when libpcap calls the program invalid. */
+  runFilter(program: Uint8Array, packet: Uint8Array): number;
 
   /**
    * Prepares reads of `kind` into `slots` slots of the pool: slot i begins at `first + i * slotSize`, the packet at
