@@ -1,10 +1,11 @@
 /** From a configuration and its history to the contents of a bank. Pure. */
 import type { HostSpec, PoolSpec, RangeSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
+import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { type ChainTable, chainTable } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
-import { mappedLength } from "../wire/address.ts";
-import type { Config, HostConfig, PortRange } from "./config.ts";
+import { formatAddress, mappedLength } from "../wire/address.ts";
+import type { Config, EgressConfig, HostConfig, PortRange } from "./config.ts";
 import { downHosts, type History } from "./generation-history.ts";
 
 /** Largest outer packet when nothing is known of the path. */
@@ -55,7 +56,15 @@ export function tablesSpec(
     })),
     pools,
     vips: vipSpecs(config),
+    egress: config.egress.map((egress) => egressSpec(egress, config, idOf)),
   };
+}
+
+/** Slices of hosts that are down are nobody's: what came for them would be lost on the way. */
+function egressSpec({ ip, sliceSize, owners }: EgressConfig, config: Config, idOf: (name: string) => number): EgressSpec {
+  const up = config.hosts.filter(({ state }) => state !== "down");
+  const pairs = up.flatMap(({ name }) => (owners[name] ?? []).map((slice): [number, number] => [slice, idOf(name)]));
+  return { name: formatAddress(ip), words: ip.words, family: ip.family, sliceSize, owners: new Map(pairs) };
 }
 
 function toIds(plane: Uint16Array, ids: readonly number[]): Uint16Array {

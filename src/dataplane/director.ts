@@ -18,7 +18,7 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
-import { bucketOf, hopOf } from "../shm/forwarding-table.ts";
+import { hopOf } from "../shm/forwarding-table.ts";
 import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
@@ -27,23 +27,10 @@ import { UDP, UDP_HEADER } from "../wire/udp.ts";
 import type { Context } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendToPeer } from "./encap.ts";
-import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
+import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import {
-  FRAGMENT_NONE,
-  P_END,
-  P_FRAGMENT,
-  P_HASH,
-  P_HEADERS,
-  P_IP,
-  P_L4,
-  P_PACKETS,
-  P_PROTOCOL,
-  P_SEGMENT,
-  P_SUM_FIELD,
-  P_SUM_START,
-  P_VERSION,
-} from "./parsed.ts";
+import { FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { directSlice } from "./slice.ts";
 
 const FRAMES = counterAt("uplinkFrames");
 const PACKETS = counterAt("uplinkPackets");
@@ -56,11 +43,12 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   let packets = 0;
   let bytes = 0;
   for (let i = 0; i < burst.count; i++) {
-    p[P_PACKETS] = 1;
+    p.packets = 1;
+    p.sumField = -1;
     const verdict = directPacket(context, records, i * RX_STRIDE, link);
-    packets += p[P_PACKETS]!;
+    packets += p.packets;
     bytes += records[i * RX_STRIDE + RX_LENGTH]!;
-    countVerdict(counters, verdict, p[P_PACKETS]!);
+    countVerdict(counters, verdict, p.packets);
   }
   counters[FRAMES] = counters[FRAMES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
@@ -79,15 +67,16 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
   if (vip < 0) return NOT_OURS;
   const transport = parseTransport(b, p);
   if (transport !== OK) return transport;
-  const offloads = readOffloads(b, records, r, p);
+  // Early, so that the processor looks the service up while it hashes.
+  hashFlow(t, p);
+  const offloads = (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0 ? OK : readOffloads(b, records, r, p);
   if (offloads !== OK) return offloads;
+  if (vip >= t.firstEgress) return directSlice(context, vip, records[r + RX_GSO_TYPE]!);
   const service = serviceOf(t, vip, p);
   if (service < 0) return -service;
-
-  hashFlow(t, service, p);
-  const host = hopOf(t, service, bucketOf(t, p[P_HASH]!), 0);
+  const host = hopOf(t, service, bucketFor(t, service, p), 0);
   if (host === NO_HOST) return NO_HOST_LEFT;
-  countService(context.counters, service, p[P_PACKETS]!, p[P_END]! - ip);
+  countService(context.counters, service, p.packets, p.end - ip);
   return host === t.self ? deliver(context, records[r + RX_GSO_TYPE]!) : sendToPeer(context, host);
 }
 
@@ -95,29 +84,28 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
  * Takes over what the virtio header says: an open checksum, and the segments of a super-segment. Returns OK, or the verdict
  * when it contradicts the packet.
  */
-function readOffloads(b: DataView, records: Int32Array, r: number, p: Int32Array): number {
-  p[P_SUM_FIELD] = -1;
+function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): number {
   if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
     const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;
     const field = start + records[r + RX_CSUM_OFFSET]!;
-    if (start < p[P_IP]! || field < start || field + 2 > p[P_END]!) return MALFORMED;
-    p[P_SUM_START] = start;
-    p[P_SUM_FIELD] = field;
+    if (start < p.ip || field < start || field + 2 > p.end) return MALFORMED;
+    p.sumStart = start;
+    p.sumField = field;
   }
   const type = records[r + RX_GSO_TYPE]!;
   if (type === GSO_NONE) return OK;
-  const protocol = p[P_PROTOCOL]!;
+  const protocol = p.protocol;
   const known =
     type === GSO_UDP_L4
       ? protocol === UDP
-      : protocol === TCP && ((type === GSO_TCPV4 && p[P_VERSION] === 4) || (type === GSO_TCPV6 && p[P_VERSION] === 6));
+      : protocol === TCP && ((type === GSO_TCPV4 && p.version === 4) || (type === GSO_TCPV6 && p.version === 6));
   const segment = records[r + RX_GSO_SIZE]!;
-  if (!known || segment <= 0 || p[P_FRAGMENT] !== FRAGMENT_NONE) return GSO_UNKNOWN;
-  const l4 = p[P_L4]!;
-  const headers = l4 - p[P_IP]! + (protocol === TCP ? tcpHeaderLength(b, l4) : UDP_HEADER);
-  const payload = p[P_END]! - p[P_IP]! - headers;
-  p[P_HEADERS] = headers;
-  p[P_SEGMENT] = segment;
-  p[P_PACKETS] = payload > segment ? Math.ceil(payload / segment) : 1;
+  if (!known || segment <= 0 || p.fragment !== FRAGMENT_NONE) return GSO_UNKNOWN;
+  const l4 = p.l4;
+  const headers = l4 - p.ip + (protocol === TCP ? tcpHeaderLength(b, l4) : UDP_HEADER);
+  const payload = p.end - p.ip - headers;
+  p.headers = headers;
+  p.segment = segment;
+  p.packets = payload > segment ? Math.ceil(payload / segment) : 1;
   return OK;
 }

@@ -9,7 +9,6 @@ import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
 import { destinationVip } from "./flow.ts";
 import { parseNetwork } from "./parse.ts";
-import { P_PACKETS, P_SUM_FIELD } from "./parsed.ts";
 
 const MESSAGES = counterAt("gueMessages");
 const PACKETS = counterAt("guePackets");
@@ -20,8 +19,8 @@ const MAPPED = 0xffff;
 export function receiveGue(context: Context, burst: RxBurst): void {
   const { counters, parsed: p } = context;
   const records = burst.records;
-  p[P_PACKETS] = 1;
-  p[P_SUM_FIELD] = -1;
+  p.packets = 1;
+  p.sumField = -1;
   let packets = 0;
   let bytes = 0;
   for (let i = 0; i < burst.count; i++) {
@@ -60,7 +59,9 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
   if (inner < 0) return GUE_MALFORMED;
   const network = parseNetwork(b, gue + inner, length - inner, p);
   if (network !== OK) return network;
-  if (destinationVip(context.tables, p) < 0) return NOT_A_VIP;
-  if (hopsLeft(b, gue, inner) > 0) return HOPS_UNKNOWN;
+  const vip = destinationVip(context.tables, p);
+  if (vip < 0) return NOT_A_VIP;
+  // A packet to an egress IP went to the owner of its slice, who has no next hop: it is never asked whose it is.
+  if (vip < context.tables.firstEgress && hopsLeft(b, gue, inner) > 0) return HOPS_UNKNOWN;
   return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
 }

@@ -3,7 +3,8 @@
  * one is read while the other is written (see control-block.ts).
  *
  * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, port ranges, two
- * address tables (VIP -> VIP index, peer address -> host id), the chains as 16-bit planes, and the names as JSON.
+ * address tables (VIP -> VIP index, peer address -> host id), the slices of egress IPs, the chains as 16-bit planes, and the
+ * names as JSON. Egress IPs are found in the table of VIPs, with indexes behind those of all VIPs.
  */
 import {
   type AddressEntry,
@@ -14,8 +15,9 @@ import {
   writeAddressTable,
 } from "./address-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
+import { type EgressSpec, findSliceOwner, sliceTableWords, writeSliceTable } from "./slice-table.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 2 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 3 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -32,7 +34,9 @@ const PEER_TABLE_AT = HEADER_WORDS + 11;
 const CHAINS_AT = HEADER_WORDS + 12;
 const NAMES_AT = HEADER_WORDS + 13;
 const NAMES_BYTES = HEADER_WORDS + 14;
-const BODY_AT = HEADER_WORDS + 15;
+const FIRST_EGRESS = HEADER_WORDS + 15;
+const SLICES_AT = HEADER_WORDS + 16;
+const BODY_AT = HEADER_WORDS + 17;
 
 /** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words, family of the outer header toward it. */
 export const HOST_STRIDE = 8;
@@ -103,6 +107,8 @@ export interface TablesSpec {
   readonly services: readonly ServiceSpec[];
   readonly pools: readonly PoolSpec[];
   readonly vips: readonly VipSpec[];
+  /** Disjoint from the VIPs. */
+  readonly egress: readonly EgressSpec[];
 }
 
 const flagsOf = (host: HostSpec | undefined): number => (host?.ipv4 != null ? HAS_IPV4 : 0) | (host?.ipv6 != null ? HAS_IPV6 : 0);
@@ -123,7 +129,11 @@ function peerEntries(spec: TablesSpec): AddressEntry[] {
 
 const namesOf = (spec: TablesSpec): Uint8Array =>
   new TextEncoder().encode(
-    JSON.stringify({ hosts: spec.hosts.map((h) => [h.id, h.name]), services: spec.services.map((s) => s.name) }),
+    JSON.stringify({
+      hosts: spec.hosts.map((h) => [h.id, h.name]),
+      services: spec.services.map((s) => s.name),
+      egress: spec.egress.map(({ name, sliceSize, owners }) => ({ ip: name, sliceSize, owners: [...owners] })),
+    }),
   );
 
 /** Word offsets of all parts, and the bytes in all. */
@@ -138,11 +148,12 @@ function placement(spec: TablesSpec, names: Uint8Array) {
   const services = take(spec.services.length * SERVICE_STRIDE);
   const vips = take(spec.vips.length * VIP_STRIDE);
   const ranges = take(spec.vips.reduce((n, v) => n + v.tcp.length + v.udp.length, 0) * RANGE_STRIDE);
-  const vipTable = take(addressTableWords(spec.vips.length));
+  const vipTable = take(addressTableWords(spec.vips.length + spec.egress.length));
   const peerTable = take(addressTableWords(spec.hosts.length * 2));
+  const slices = take(sliceTableWords(spec.egress));
   const chains = take(spec.pools.reduce((n, p) => n + Math.ceil((p.planes.length * spec.tableSize) / 2), 0));
   const namesAt = take(Math.ceil(names.length / 4));
-  return { hosts, services, vips, ranges, vipTable, peerTable, chains, names: namesAt, bytes: at * 4 };
+  return { hosts, services, vips, ranges, vipTable, peerTable, slices, chains, names: namesAt, bytes: at * 4 };
 }
 
 /** Bytes of the region the tables need. */
@@ -170,6 +181,8 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   words[CHAINS_AT] = at.chains;
   words[NAMES_AT] = at.names;
   words[NAMES_BYTES] = names.length;
+  words[FIRST_EGRESS] = spec.vips.length;
+  words[SLICES_AT] = at.slices;
 
   const own = flagsOf(spec.hosts.find((host) => host.id === spec.self));
   for (const host of spec.hosts) {
@@ -201,11 +214,13 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
     words.set([range, vip.tcp.length, vip.udp.length, vip.portless], at.vips + i * VIP_STRIDE);
     for (const r of [...vip.tcp, ...vip.udp]) words.set([r.from, r.to, r.service], at.ranges + range++ * RANGE_STRIDE);
   });
+  const vips = [...spec.vips, ...spec.egress.map(({ words, family }) => ({ words, family, length: 128 }))];
   writeAddressTable(
     words,
     at.vipTable,
-    spec.vips.map((vip, value) => ({ words: vip.words, family: vip.family, length: vip.length, value })),
+    vips.map((vip, value) => ({ words: vip.words, family: vip.family, length: vip.length, value })),
   );
+  writeSliceTable(words, chains, at.slices, spec.egress);
   writeAddressTable(words, at.peerTable, peerEntries(spec));
   new Uint8Array(buffer).set(names, at.names * 4);
 }
@@ -226,13 +241,25 @@ export interface Tables {
   rangesAt: number;
   vipTableAt: number;
   peerTableAt: number;
+  /** Indexes from here on that findVip4 and findVip6 give are those of egress IPs. */
+  firstEgress: number;
+  slicesAt: number;
 }
 
 /** A reader over a bank; call `refresh` before use. */
 export function viewTables(buffer: ArrayBufferLike): Tables {
   const words = new Int32Array(buffer);
   const none = { generation: 0, tableSize: 0, self: 0, key0: 0, key1: 0, guePort: 0 };
-  const nowhere = { hostsAt: 0, servicesAt: 0, vipsAt: 0, rangesAt: 0, vipTableAt: 0, peerTableAt: 0 };
+  const nowhere = {
+    hostsAt: 0,
+    servicesAt: 0,
+    vipsAt: 0,
+    rangesAt: 0,
+    vipTableAt: 0,
+    peerTableAt: 0,
+    firstEgress: 0,
+    slicesAt: 0,
+  };
   return { words, chains: new Uint16Array(buffer), ...none, ...nowhere };
 }
 
@@ -251,14 +278,23 @@ export function refresh(tables: Tables): void {
   tables.rangesAt = w[RANGES_AT]!;
   tables.vipTableAt = w[VIP_TABLE_AT]!;
   tables.peerTableAt = w[PEER_TABLE_AT]!;
+  tables.firstEgress = w[FIRST_EGRESS]!;
+  tables.slicesAt = w[SLICES_AT]!;
 }
 
-/** Host and service names of a bank, by id and by index. Not for the hot path. */
-export function readNames(buffer: ArrayBufferLike): { hosts: Map<number, string>; services: string[] } {
+/** What a bank says in words: host and service names by id and by index, egress IPs with [slice, host id] pairs. */
+export interface Names {
+  readonly hosts: ReadonlyMap<number, string>;
+  readonly services: readonly string[];
+  readonly egress: readonly { ip: string; sliceSize: number; owners: [number, number][] }[];
+}
+
+/** Reads the names of a bank. Not for the hot path. */
+export function readNames(buffer: ArrayBufferLike): Names {
   const words = new Int32Array(buffer);
   const bytes = new Uint8Array(buffer, words[NAMES_AT]! * 4, words[NAMES_BYTES]!);
-  const names = JSON.parse(new TextDecoder().decode(bytes.slice())) as { hosts: [number, string][]; services: string[] };
-  return { hosts: new Map(names.hosts), services: names.services };
+  const names = JSON.parse(new TextDecoder().decode(bytes.slice())) as Names & { hosts: [number, string][] };
+  return { ...names, hosts: new Map(names.hosts) };
 }
 
 /** Index of the VIP an IPv4 address belongs to, or -1. */
@@ -267,6 +303,10 @@ export const findVip4 = (t: Tables, address: number): number => findAddress4(t.w
 /** Index of the VIP an IPv6 address belongs to, or -1. The address is 4 int32 words. */
 export const findVip6 = (t: Tables, a: number, b: number, c: number, d: number): number =>
   findAddress6(t.words, t.vipTableAt, a, b, c, d);
+
+/** Id of the host that owns a port of an egress IP, given by its VIP index, or -1. */
+export const sliceOwner = (t: Tables, vip: number, port: number): number =>
+  findSliceOwner(t.words, t.chains, t.slicesAt, vip - t.firstEgress, port);
 
 /** Id of the host that has the address, or -1. An IPv4 address is the last word, the others do not matter. */
 export const findPeer = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>

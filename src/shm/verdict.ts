@@ -26,6 +26,7 @@ const TABLE = [
   ["ecn", "congestion marked outside, inner packet not ECN-capable (RFC 6040)"],
   ["no_room", "more segments than one burst can carry"],
   ["hops_unknown", "GUE with further hops: whose flow it is cannot be told yet"],
+  ["no_slice", "for an egress IP, but its port is in no host's slice, or it has no ports"],
 ] as const;
 
 export type VerdictName = (typeof TABLE)[number][0];
@@ -62,3 +63,4 @@ export const NOT_A_VIP = number("not_a_vip");
 export const ECN_DROP = number("ecn");
 export const NO_ROOM = number("no_room");
 export const HOPS_UNKNOWN = number("hops_unknown");
+export const NO_SLICE = number("no_slice");
