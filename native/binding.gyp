@@ -16,6 +16,7 @@
         "receive.c",
         "rule_counters.c",
         "send.c",
+        "sock_diag.c",
         "socket.c",
         "split.c",
         "tun.c",

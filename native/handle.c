@@ -36,7 +36,7 @@ struct handle *take_handle(napi_env env, napi_value value) {
   void *data = NULL;
   if (napi_get_value_external(env, value, &data) == napi_ok && data != NULL) {
     const struct handle *handle = data;
-    if (handle->kind >= HANDLE_RECEIVER && handle->kind <= HANDLE_WAITER) return data;
+    if (handle->kind >= HANDLE_RECEIVER && handle->kind <= HANDLE_SOCKET_LOOKUP) return data;
   }
   throw_type(env, "not a handle of this addon");
   return NULL;

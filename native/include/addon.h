@@ -53,7 +53,8 @@ enum handle_kind {
   HANDLE_RECEIVER = 0x68615201, /* not small numbers, so that another addon's external is not taken for one */
   HANDLE_GUE_SINK,
   HANDLE_TUN_SINK,
-  HANDLE_WAITER
+  HANDLE_WAITER,
+  HANDLE_SOCKET_LOOKUP /* the last: take_handle() knows the range */
 };
 
 struct handle {
@@ -156,6 +157,9 @@ napi_value create_gue_sink(napi_env env, napi_callback_info info);
 napi_value create_tun_sink(napi_env env, napi_callback_info info);
 napi_value send_burst(napi_env env, napi_callback_info info);
 napi_value sum_checksums(napi_env env, napi_callback_info info);
+napi_value open_sock_diag(napi_env env, napi_callback_info info);
+napi_value create_socket_lookup(napi_env env, napi_callback_info info);
+napi_value look_up_sockets(napi_env env, napi_callback_info info);
 napi_value create_wake(napi_env env, napi_callback_info info);
 napi_value wake(napi_env env, napi_callback_info info);
 napi_value create_waiter(napi_env env, napi_callback_info info);

@@ -89,6 +89,19 @@ export interface Native {
   /** Runs checksum jobs (SUM_* words) over a pool. Throws a RangeError when one reaches outside. */
   sumChecksums(pool: Uint8Array, sums: Int32Array, count: number): void;
 
+  /** Netlink socket for createSocketLookup(). Throws when the kernel cannot look up TCP or UDP sockets (tcp_diag, udp_diag). */
+  openSockDiag(): number;
+  /**
+   * Prepares look-ups on a descriptor of openSockDiag(): `queries` holds QUERY_* records (src/io/socket-lookup.ts), 1024 at
+   * most, `answers` a byte for each.
+   */
+  createSocketLookup(fd: number, queries: Int32Array, answers: Uint8Array): NativeHandle;
+  /**
+   * Answers the first `count` queries: ANSWER_FOUND, ANSWER_NONE, or ANSWER_UNKNOWN for a query that is none and where the
+   * kernel gave no answer. Throws only when the descriptor is unusable.
+   */
+  lookUpSockets(lookup: NativeHandle, count: number): void;
+
   /** eventfd, non-blocking. */
   createWake(): number;
   /** Makes a `wait` on this eventfd return; from any thread. */
