@@ -2,16 +2,19 @@
 import type { Config } from "../control/config.ts";
 import { configTables } from "../control/offline.ts";
 import { type Context, createContext, flush } from "../dataplane/context.ts";
-import { direct } from "../dataplane/director.ts";
 import { sendToPeer } from "../dataplane/encap.ts";
-import { destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
+import { bucketFor, destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
+import { createFlowMemory } from "../dataplane/flow-memory.ts";
 import { parseNetwork, parseTransport } from "../dataplane/parse.ts";
-import { P_HASH, P_PACKETS, P_SUM_FIELD } from "../dataplane/parsed.ts";
+import { createTurn } from "../dataplane/pipeline.ts";
+import { plainQuestions } from "../dataplane/socket-questions.ts";
 import { addToBurst, createBurst } from "../io/memory.ts";
 import {
   createTxQueue,
   LINK_RAW,
+  type LinkType,
   type PacketSink,
+  type PacketSource,
   RX_OFFSET,
   RX_STRIDE,
   type RxBurst,
@@ -21,7 +24,9 @@ import {
 } from "../io/packet-io.ts";
 import { plainTables } from "../replay/offline-host.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
-import { bucketOf, hopOf, type Tables } from "../shm/forwarding-table.ts";
+import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
+import { hopOf, type Tables } from "../shm/forwarding-table.ts";
+import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { pseudoSum4, setIpv4Checksum } from "../wire/checksum.ts";
 import { writeIpv4 } from "../wire/ipv4.ts";
@@ -33,6 +38,8 @@ const PACKET = 64;
 const SLOT = 192;
 const HEADROOM = 96;
 const BURST = 128;
+/** Flows the table has room for, as an agent has by default. */
+const TRACKED = 1_000_000;
 
 /** A sink that forgets, so that only the pipeline is measured. */
 export function nullSink(stride: number): PacketSink {
@@ -66,6 +73,25 @@ interface Load {
   readonly packets: number;
 }
 
+/** Hands out the same bursts for ever. */
+class BurstSource implements PacketSource {
+  readonly link: LinkType = LINK_RAW;
+  readonly #bursts: readonly RxBurst[];
+  #next = 0;
+  burst: RxBurst;
+
+  constructor(bursts: readonly RxBurst[]) {
+    this.#bursts = bursts;
+    this.burst = bursts[0]!;
+  }
+
+  receive(): number {
+    this.burst = this.#bursts[this.#next]!;
+    this.#next = this.#next + 1 === this.#bursts.length ? 0 : this.#next + 1;
+    return this.burst.count;
+  }
+}
+
 /** Packets of `flows` flows, in bursts as a worker gets them. The host is one that owns none of them. */
 function prepare(config: Config, flows: number): Load {
   const spec = configTables(config, config.hosts.at(-1)!.name);
@@ -79,10 +105,16 @@ function prepare(config: Config, flows: number): Load {
     writePacket(pool, at, i, vip);
     addToBurst(bursts.at(-1)!, at, PACKET);
   }
+  const memory = createFlowMemory(
+    viewFlows(new ArrayBuffer(flowTableBytes(TRACKED)), TRACKED),
+    viewSyns(new ArrayBuffer(SYNS_BYTES)),
+    plainQuestions(() => false),
+    true,
+  );
   const counters = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
   const sinks = [nullSink(TX_STRIDE), nullSink(UP_STRIDE)] as const;
   return {
-    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.byteLength),
+    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.byteLength, memory),
     bursts,
     packets: flows,
   };
@@ -95,19 +127,19 @@ const parse: Step = ({ bytes, parsed }, _tables, ip) => parseNetwork(bytes, ip, 
 const service: Step = (context, tables, ip) => {
   parse(context, tables, ip);
   const found = serviceOf(tables, destinationVip(tables, context.parsed), context.parsed);
-  hashFlow(tables, found, context.parsed);
+  hashFlow(tables, context.parsed);
   return found;
 };
 
 const lookUp: Step = (context, tables, ip) => {
   const found = service(context, tables, ip);
-  return hopOf(tables, found, bucketOf(tables, context.parsed[P_HASH]!), 0);
+  return hopOf(tables, found, bucketFor(tables, found, context.parsed), 0);
 };
 
 const encapsulate: Step = (context, tables, ip) => {
   const host = lookUp(context, tables, ip);
-  context.parsed[P_SUM_FIELD] = -1;
-  context.parsed[P_PACKETS] = 1;
+  context.parsed.sumField = -1;
+  context.parsed.packets = 1;
   return sendToPeer(context, host);
 };
 
@@ -142,19 +174,26 @@ export function benchHotPath(
   flows: number,
   rounds: number,
   onRound?: (round: number) => void,
+  only?: readonly string[],
 ): Record<string, Measurement> {
   const load = prepare(config, flows);
+  const turn = createTurn(load.context, new BurstSource(load.bursts), []);
+  const { tables } = load.context;
   const whole = (): number => {
-    for (const burst of load.bursts) {
-      direct(load.context, burst, LINK_RAW);
-      flush(load.context);
-    }
-    return load.packets;
+    let packets = 0;
+    while (packets < load.packets) packets += turn(tables);
+    return packets;
   };
   const times = Math.max(1, Math.round(200_000 / flows));
   const stages = { parse, service, lookUp, encapsulate };
   const subjects = Object.fromEntries(Object.entries(stages).map(([name, step]) => [name, repeated(times, stage(load, step))]));
-  const result = measure({ ...subjects, whole: repeated(times, whole) }, rounds, 5, onRound);
+  const all = { ...subjects, whole: repeated(times, whole) };
+  const result = measure(
+    only ? (Object.fromEntries(Object.entries(all).filter(([n]) => only.includes(n))) as typeof all) : all,
+    rounds,
+    5,
+    onRound,
+  );
   if (Number.isNaN(sink)) throw new Error("no result");
   return result;
 }

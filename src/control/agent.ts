@@ -13,7 +13,7 @@ import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
 import { chooseTable, type Desired, formatStep, planSetup, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
 import { Publisher, type PublishResult } from "./publish.ts";
-import { loadUsable, refusedChanges, sameConfig, vipsOf } from "./running-config.ts";
+import { loadUsable, refusedChanges, sameConfig, trackedFlows, vipsOf } from "./running-config.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 export interface AgentOptions {
@@ -113,7 +113,7 @@ class Agent {
       throw error;
     }
     try {
-      this.#publisher = Publisher.open(this.#claim.dir, config.io.workers);
+      this.#publisher = Publisher.open(this.#claim.dir, config.io.workers, trackedFlows(config));
     } catch (error) {
       this.#descriptors.close();
       this.#claim.release();
@@ -135,6 +135,8 @@ class Agent {
       senders4,
       senders6,
       guePort: config.gue.port,
+      flows: trackedFlows(config),
+      directorFlows: config.flowTable !== null,
     };
     let started = false;
     this.#pool = new WorkerPool(

@@ -28,6 +28,8 @@ export interface WorkerDescriptors {
   readonly uplinkFd: number;
   readonly deliveryFd: number;
   readonly gueFds: readonly number[];
+  /** Netlink, to ask for sockets. */
+  readonly socketsFd: number;
   readonly wakeFd: number;
 }
 
@@ -55,6 +57,7 @@ export class Descriptors {
         uplinkFd: uplinks[i]!,
         deliveryFd: tuns[i]!,
         gueFds: gues[i]!,
+        socketsFd: this.#keep(native().openSockDiag()),
         wakeFd: this.#keep(native().createWake()),
       }));
       const senders = (family: number): number[] =>

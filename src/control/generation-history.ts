@@ -1,5 +1,6 @@
 /** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
 
+import { MAX_HOSTS } from "../shm/counters.ts";
 import { type Generation, liveGenerations, MAX_CHAIN, sameHosts } from "../steering/generations.ts";
 import type { WeightedHost } from "../steering/maglev.ts";
 import type { Config, ServiceConfig } from "./config.ts";
@@ -9,9 +10,19 @@ export interface History {
   readonly pools: Readonly<Record<string, readonly Generation[]>>;
   /** Ids by host name: they stay while the history lasts, because counters and flows refer to them. */
   readonly hostIds: Readonly<Record<string, number>>;
+  /** The id that the next new host gets. Ids are used again only when all have been: old flows must not find new hosts. */
+  readonly nextId: number;
+  /** Names this numbering of hosts; never 0. */
+  readonly epoch: number;
 }
 
-export const EMPTY_HISTORY: History = { pools: {}, hostIds: {} };
+/** A history with nothing in it, and a numbering of its own. */
+export const newHistory = (): History => ({
+  pools: {},
+  hostIds: {},
+  nextId: 0,
+  epoch: 1 + Math.floor(Math.random() * 0x7ffffffe),
+});
 
 /** Hosts of a pool that take new flows. */
 function activeHosts(config: Config, service: ServiceConfig): WeightedHost[] {
@@ -65,12 +76,13 @@ export function advanceHistory(history: History, config: Config, now: number): H
     if (id !== undefined) hostIds[host.name] = id;
   }
   const used = new Set(Object.values(hostIds));
-  let next = 0;
+  let nextId = history.nextId;
   for (const host of config.hosts) {
     if (hostIds[host.name] !== undefined) continue;
-    while (used.has(next)) next++;
-    used.add(next);
-    hostIds[host.name] = next;
+    while (used.has(nextId)) nextId = (nextId + 1) % MAX_HOSTS;
+    used.add(nextId);
+    hostIds[host.name] = nextId;
+    nextId = (nextId + 1) % MAX_HOSTS;
   }
-  return { pools, hostIds };
+  return { pools, hostIds, nextId, epoch: history.epoch };
 }

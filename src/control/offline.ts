@@ -2,15 +2,15 @@
 import type { TablesSpec } from "../shm/forwarding-table.ts";
 import type { ChainTable } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, EMPTY_HISTORY } from "./generation-history.ts";
+import { advanceHistory, newHistory } from "./generation-history.ts";
 import { chainTables, tablesSpec, UNKNOWN_MTU } from "./tables-spec.ts";
 
 /** Chains by service name. */
 export const configChains = (config: Config): Map<string, ChainTable> =>
-  chainTables(config, advanceHistory(EMPTY_HISTORY, config, 0));
+  chainTables(config, advanceHistory(newHistory(), config, 0));
 
 /** Tables of the first generation for one host. The host must be in the configuration. */
 export function configTables(config: Config, host: string, mtu = UNKNOWN_MTU): TablesSpec {
-  const history = advanceHistory(EMPTY_HISTORY, config, 0);
+  const history = advanceHistory(newHistory(), config, 0);
   return tablesSpec(config, history, chainTables(config, history), host, 1, mtu);
 }

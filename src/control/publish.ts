@@ -1,7 +1,6 @@
 /** Publishing: a configuration becomes forwarding tables in the bank that nobody reads, which then becomes the current one. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { native } from "../io/native.ts";
-import { bankPath, countersPath, historyPath, mapBank, mapControl } from "../io/runtime-files.ts";
+import { bankPath, countersPath, flowsPath, historyPath, mapBank, mapControl, mapRegion, synsPath } from "../io/runtime-files.ts";
 import {
   allSeen,
   askToStop,
@@ -16,11 +15,13 @@ import {
   setGeneration,
 } from "../shm/control-block.ts";
 import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
+import { FLOWS_LAYOUT, flowsEpoch, flowTableBytes, setFlowsEpoch } from "../shm/flow-table.ts";
 import { tablesBytes, writeTables } from "../shm/forwarding-table.ts";
 import { openRegion } from "../shm/region.ts";
+import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, EMPTY_HISTORY, type History } from "./generation-history.ts";
+import { advanceHistory, type History, newHistory } from "./generation-history.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
 export interface PoolChange {
@@ -58,22 +59,26 @@ export class Publisher {
   }
 
   /**
-   * Opens the shared files of a runtime directory for so many workers, which must not have started. What an earlier agent
-   * left is kept where it fits: generations go on from there, counters and host ids stay. Throws when a file cannot be mapped.
+   * Opens the shared files of a runtime directory for so many workers, which must not have started, and so many flows. What an
+   * earlier agent left is kept where it fits: generations go on from there, counters, flows and host ids stay. Throws when a
+   * file cannot be mapped.
    */
-  static open(runtimeDir: string, workers: number): Publisher {
+  static open(runtimeDir: string, workers: number, flows: number): Publisher {
     const buffer = mapControl(runtimeDir, true);
     openRegion(buffer, CONTROL_LAYOUT);
     const control = controlWords(buffer);
     resetWorkers(control);
-    const counters = countersPath(runtimeDir);
-    const bytes = countersBytes(workers);
-    if (!openRegion(native().mapFile(counters, bytes, true), COUNTERS_LAYOUT)) {
-      // A file of another size or layout must not be changed under readers that have it mapped: it is replaced.
-      rmSync(counters, { force: true });
-      openRegion(native().mapFile(counters, bytes, true), COUNTERS_LAYOUT);
+    mapRegion(countersPath(runtimeDir), countersBytes(workers), COUNTERS_LAYOUT);
+    mapRegion(synsPath(runtimeDir), SYNS_BYTES, SYNS_LAYOUT);
+    const history = readHistory(runtimeDir);
+    const table = mapRegion(flowsPath(runtimeDir), flowTableBytes(flows), FLOWS_LAYOUT);
+    if (table.kept && flowsEpoch(table.buffer) !== history.epoch) {
+      // Its entries name hosts by numbers that mean others now.
+      rmSync(flowsPath(runtimeDir));
+      table.buffer = mapRegion(flowsPath(runtimeDir), flowTableBytes(flows), FLOWS_LAYOUT).buffer;
     }
-    return new Publisher(runtimeDir, workers, control, readHistory(runtimeDir));
+    setFlowsEpoch(table.buffer, history.epoch);
+    return new Publisher(runtimeDir, workers, control, history);
   }
 
   /**
@@ -149,9 +154,12 @@ function summary(
 function readHistory(dir: string): History {
   try {
     const value = JSON.parse(readFileSync(historyPath(dir), "utf8")) as Partial<History>;
-    return { pools: value.pools ?? {}, hostIds: value.hostIds ?? {} };
+    if (value.pools && value.hostIds && value.nextId !== undefined && value.epoch) {
+      return { pools: value.pools, hostIds: value.hostIds, nextId: value.nextId, epoch: value.epoch };
+    }
+    return newHistory();
   } catch {
-    return EMPTY_HISTORY;
+    return newHistory();
   }
 }
 

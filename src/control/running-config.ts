@@ -8,6 +8,12 @@ export function vipsOf(config: Config): Prefix[] {
   return [...distinct.values()];
 }
 
+/** Flows of its own that a host remembers when its directors do not use the table. */
+const OWN_FLOWS = 1_000_000;
+
+/** Flows the table has room for. */
+export const trackedFlows = (config: Config): number => config.flowTable?.size ?? OWN_FLOWS;
+
 /** A config that this version can act on, or error lines. */
 export function loadUsable(file: string): ConfigResult {
   const result = loadConfig(file);
@@ -31,6 +37,8 @@ export function refusedChanges(before: Config, after: Config, host: string, file
     ["cluster", before.cluster, after.cluster],
     ["seed", Buffer.from(before.seed).toString("hex"), Buffer.from(after.seed).toString("hex")],
     ["table.size", `${before.table.size}`, `${after.table.size}`],
+    ["flowTable.size", `${trackedFlows(before)}`, `${trackedFlows(after)}`],
+    ["flowTable", before.flowTable === null ? "off" : "on", after.flowTable === null ? "off" : "on"],
     ["gue.port", `${before.gue.port}`, `${after.gue.port}`],
     ["io.mode", before.io.mode, after.io.mode],
     ["io.uplink", before.io.uplink ?? "none", after.io.uplink ?? "none"],

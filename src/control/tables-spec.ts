@@ -74,7 +74,7 @@ function toIds(plane: Uint16Array, ids: readonly number[]): Uint16Array {
 function hostSpec(host: HostConfig, id: number, mtu: number): HostSpec {
   const v4 = host.dips.find((d) => d.family === 4);
   const v6 = host.dips.find((d) => d.family === 6);
-  return { id, name: host.name, ipv4: v4?.words[3] ?? null, ipv6: v6?.words ?? null, mtu };
+  return { id, name: host.name, ipv4: v4?.words[3] ?? null, ipv6: v6?.words ?? null, mtu, alive: host.state !== "down" };
 }
 
 /** One entry per VIP prefix, with the ports of all services on it. */

@@ -1,24 +1,43 @@
 /** What a worker's pipeline works on: allocated once, handed to every stage. */
-import { type PacketSink, SUM_STRIDE, TX_STRIDE, UP_STRIDE } from "../io/packet-io.ts";
+import { type PacketSink, SUM_STRIDE, TX_STRIDE, type TxQueue, UP_STRIDE } from "../io/packet-io.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
-import { createParsed } from "./parsed.ts";
+import { type Chain, createChain } from "./chain.ts";
+import type { FlowMemory } from "./flow-memory.ts";
+import { createParsed, type Parsed } from "./parsed.ts";
+
+/** Packets that can wait at a time, and words that each may need. */
+export const WAITING = 128;
+export const WAITING_WORDS = 3;
 
 export interface Context {
   /** The pool: all packets of this worker, and the scratch space for headers. */
   readonly bytes: DataView;
-  readonly parsed: Int32Array;
+  readonly parsed: Parsed;
   /** This worker's counter block. */
   readonly counters: Float64Array;
   /** Toward peers, in GUE. */
   readonly peers: PacketSink;
   /** Toward this host's kernel. */
   readonly kernel: PacketSink;
+  /** The sinks' queues once more: sinks differ in shape, queues do not. */
+  readonly toPeers: TxQueue;
+  readonly toKernel: TxQueue;
+  /** What the queue to peers holds at most. */
+  readonly mostMessages: number;
+  readonly mostIovs: number;
+  readonly mostSums: number;
   /** Scratch space in the pool for headers that are written anew, emptied with the queues. */
   readonly scratchStart: number;
   readonly scratchEnd: number;
   scratchNext: number;
   /** Tables of the burst in hand. */
   tables: Tables;
+  readonly memory: FlowMemory;
+  /** Hosts that the packet in hand is sent along. */
+  readonly chain: Chain;
+  /** Packets of the burst that wait for the kernel to say whether there is a socket for them: where they lie. */
+  readonly waiting: Int32Array;
+  waitingCount: number;
   /** Messages the sinks did not take since the worker last looked. */
   peersFailed: number;
   kernelFailed: number;
@@ -33,6 +52,7 @@ export function createContext(
   kernel: PacketSink,
   scratchStart: number,
   scratchEnd: number,
+  memory: FlowMemory,
 ): Context {
   return {
     bytes,
@@ -40,10 +60,19 @@ export function createContext(
     counters,
     peers,
     kernel,
+    toPeers: peers.queue,
+    toKernel: kernel.queue,
+    mostMessages: Math.floor(peers.queue.records.length / TX_STRIDE),
+    mostIovs: peers.queue.iovs.length / 2,
+    mostSums: Math.floor(peers.queue.sums.length / SUM_STRIDE),
     scratchStart,
     scratchEnd,
     scratchNext: scratchStart,
     tables,
+    memory,
+    chain: createChain(),
+    waiting: new Int32Array(WAITING * WAITING_WORDS),
+    waitingCount: 0,
     peersFailed: 0,
     kernelFailed: 0,
   };
@@ -67,17 +96,24 @@ export function roomForPeers(context: Context, messages: number, iovs: number, s
 }
 
 function hasRoom(context: Context, messages: number, iovs: number, sums: number, scratch: number): boolean {
-  const { records, iovs: pairs, sums: jobs, count, iovCount, sumCount } = context.peers.queue;
+  const queue = context.toPeers;
   return (
-    (count + messages) * TX_STRIDE <= records.length &&
-    (iovCount + iovs) * 2 <= pairs.length &&
-    (sumCount + sums) * SUM_STRIDE <= jobs.length &&
+    queue.count + messages <= context.mostMessages &&
+    queue.iovCount + iovs <= context.mostIovs &&
+    queue.sumCount + sums <= context.mostSums &&
     context.scratchNext + scratch <= context.scratchEnd
   );
 }
 
+/** The same for one packet that lies in one piece. */
+export function roomForOne(context: Context): boolean {
+  const queue = context.toPeers;
+  const room = queue.count < context.mostMessages && queue.iovCount < context.mostIovs && queue.sumCount < context.mostSums;
+  return room || roomForPeers(context, 1, 1, 1, 0);
+}
+
 /** Makes room for one packet in the kernel's queue, flushing if it is full. */
 export function roomForKernel(context: Context): void {
-  const { records, iovs, count, iovCount } = context.kernel.queue;
+  const { records, iovs, count, iovCount } = context.toKernel;
   if ((count + 1) * UP_STRIDE > records.length || (iovCount + 1) * 2 > iovs.length) flush(context);
 }

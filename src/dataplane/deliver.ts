@@ -14,7 +14,6 @@ import {
 } from "../io/packet-io.ts";
 import { DELIVERED } from "../shm/verdict.ts";
 import { type Context, roomForKernel } from "./context.ts";
-import { P_END, P_HEADERS, P_IP, P_PACKETS, P_SEGMENT, P_SUM_FIELD, P_SUM_START } from "./parsed.ts";
 import { appendIov } from "./queue.ts";
 
 /**
@@ -24,22 +23,22 @@ import { appendIov } from "./queue.ts";
 export function deliver(context: Context, gsoType: number): number {
   roomForKernel(context);
   const p = context.parsed;
-  const ip = p[P_IP]!;
-  const length = p[P_END]! - ip;
-  const queue = context.kernel.queue;
+  const ip = p.ip;
+  const length = p.end - ip;
+  const queue = context.toKernel;
   appendIov(queue, ip, length);
   const r = queue.records;
   const at = queue.count++ * UP_STRIDE;
-  const open = p[P_SUM_FIELD]! >= 0;
+  const open = p.sumField >= 0;
   r[at + UP_IOV_START] = queue.iovCount - 1;
   r[at + UP_IOV_COUNT] = 1;
   r[at + UP_LENGTH] = length;
   r[at + UP_FLAGS] = open ? RX_NEEDS_CSUM : 0;
-  r[at + UP_CSUM_START] = open ? p[P_SUM_START]! - ip : 0;
-  r[at + UP_CSUM_OFFSET] = open ? p[P_SUM_FIELD]! - p[P_SUM_START]! : 0;
-  const train = p[P_PACKETS]! > 1;
+  r[at + UP_CSUM_START] = open ? p.sumStart - ip : 0;
+  r[at + UP_CSUM_OFFSET] = open ? p.sumField - p.sumStart : 0;
+  const train = p.packets > 1;
   r[at + UP_GSO_TYPE] = train ? gsoType : 0;
-  r[at + UP_GSO_SIZE] = train ? p[P_SEGMENT]! : 0;
-  r[at + UP_HEADER_LENGTH] = train ? p[P_HEADERS]! : 0;
+  r[at + UP_GSO_SIZE] = train ? p.segment : 0;
+  r[at + UP_HEADER_LENGTH] = train ? p.headers : 0;
   return DELIVERED;
 }

@@ -18,16 +18,19 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
-import { hopOf } from "../shm/forwarding-table.ts";
-import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK } from "../shm/verdict.ts";
+import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
+import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
 import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
 import { UDP, UDP_HEADER } from "../wire/udp.ts";
-import type { Context } from "./context.ts";
+import { dropFirst, setChain } from "./chain.ts";
+import { type Context, WAITING } from "./context.ts";
 import { deliver } from "./deliver.ts";
-import { sendToPeer } from "./encap.ts";
+import { sendAlong } from "./encap.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
+import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
 import { FRAGMENT_NONE, type Parsed } from "./parsed.ts";
 import { directSlice } from "./slice.ts";
@@ -38,21 +41,48 @@ const BYTES = counterAt("uplinkBytes");
 
 /** Steers a burst from the uplink. */
 export function direct(context: Context, burst: RxBurst, link: LinkType): void {
-  const { counters, parsed: p } = context;
+  const { counters } = context;
   const records = burst.records;
   let packets = 0;
   let bytes = 0;
   for (let i = 0; i < burst.count; i++) {
-    p.packets = 1;
-    p.sumField = -1;
-    const verdict = directPacket(context, records, i * RX_STRIDE, link);
-    packets += p.packets;
+    packets += directRecord(context, records, i * RX_STRIDE, link);
     bytes += records[i * RX_STRIDE + RX_LENGTH]!;
-    countVerdict(counters, verdict, p.packets);
+    if (context.waitingCount === WAITING) packets += settle(context, records, link);
   }
+  if (context.waitingCount > 0) packets += settle(context, records, link);
   counters[FRAMES] = counters[FRAMES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
   counters[BYTES] = counters[BYTES]! + bytes;
+}
+
+/** Steers one frame and counts its verdict. Returns how many packets that were; 0 when it waits for an answer. */
+function directRecord(context: Context, records: Int32Array, r: number, link: LinkType): number {
+  const p = context.parsed;
+  p.packets = 1;
+  p.sumField = -1;
+  const verdict = directPacket(context, records, r, link);
+  if (verdict === PENDING) {
+    context.waiting[context.waitingCount++] = r;
+    return 0;
+  }
+  countVerdict(context.counters, verdict, p.packets);
+  return p.packets;
+}
+
+/** Asks the kernel about the frames that wait, and steers them by what it says. */
+function settle(context: Context, records: Int32Array, link: LinkType): number {
+  const m = context.memory;
+  let packets = 0;
+  m.sockets.ask();
+  for (let i = 0; i < context.waitingCount; i++) {
+    m.answer = socketAnswer(m, i);
+    packets += directRecord(context, records, context.waiting[i]!, link);
+  }
+  m.answer = SOCKET_UNKNOWN;
+  m.sockets.clear();
+  context.waitingCount = 0;
+  return packets;
 }
 
 function directPacket(context: Context, records: Int32Array, r: number, link: LinkType): number {
@@ -74,10 +104,22 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
   if (vip >= t.firstEgress) return directSlice(context, vip, records[r + RX_GSO_TYPE]!);
   const service = serviceOf(t, vip, p);
   if (service < 0) return -service;
-  const host = hopOf(t, service, bucketFor(t, service, p), 0);
-  if (host === NO_HOST) return NO_HOST_LEFT;
+  const chain = context.chain;
+  setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
+  if (chain.first === NO_HOST) return NO_HOST_LEFT;
+  if (chain.first === t.self) {
+    // The same question that a target asks.
+    const mine = chain.count === 0 ? MINE : ownership(context.memory, p, t.self);
+    if (mine === ASKED) return PENDING;
+    if (mine === MINE) {
+      countService(context.counters, service, p.packets, p.end - ip);
+      if (chain.count === 0) noteFlow(context.memory, p, t.self, udpMode(t, service) !== UDP_STATELESS);
+      return deliver(context, records[r + RX_GSO_TYPE]!);
+    }
+    dropFirst(chain);
+  }
   countService(context.counters, service, p.packets, p.end - ip);
-  return host === t.self ? deliver(context, records[r + RX_GSO_TYPE]!) : sendToPeer(context, host);
+  return sendAlong(context, chain);
 }
 
 /**

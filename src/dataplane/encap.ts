@@ -1,14 +1,24 @@
 /** Wrapping a packet for a peer: GUE header in front of it, and a message for the sending socket. */
 import { SUM_FIELD, SUM_LENGTH, SUM_LENGTH2, SUM_START, SUM_STRIDE, SUM_ZERO_AS_ONES, type TxQueue } from "../io/packet-io.ts";
 import { countSent } from "../shm/counters.ts";
-import { HOST_MTU, hostAt, outerFamily } from "../shm/forwarding-table.ts";
+import {
+  HAS_IPV4,
+  HOST_FLAGS,
+  HOST_IPV4,
+  HOST_IPV6,
+  HOST_MTU,
+  hostAt,
+  outerFamily,
+  type Tables,
+} from "../shm/forwarding-table.ts";
 import { FORWARDED, NO_HOST_LEFT, NO_ROOM, TOO_BIG } from "../shm/verdict.ts";
-import { GUE_HEADER, writeGue } from "../wire/gue.ts";
+import { GUE_HEADER, GUE_HOPS, gueHeaderLength, HOPS_IPV4, HOPS_IPV6, writeGue, writeGueHops } from "../wire/gue.ts";
 import { IPV4_HEADER } from "../wire/ipv4.ts";
 import { IPV6_HEADER } from "../wire/ipv6.ts";
 import { UDP, UDP_HEADER } from "../wire/udp.ts";
-import { type Context, roomForPeers } from "./context.ts";
-import { P_END, P_HEADERS, P_IP, P_PACKETS, P_PROTOCOL, P_SEGMENT, P_SUM_FIELD, P_SUM_START, P_VERSION } from "./parsed.ts";
+import type { Chain } from "./chain.ts";
+import { type Context, roomForOne } from "./context.ts";
+import type { Parsed } from "./parsed.ts";
 import { appendIov, appendMessage } from "./queue.ts";
 import { sendTrain } from "./segment.ts";
 
@@ -16,40 +26,81 @@ import { sendTrain } from "./segment.ts";
 export const outerOverhead = (family: number, gueLength: number): number =>
   (family === 4 ? IPV4_HEADER : IPV6_HEADER) + UDP_HEADER + gueLength;
 
-/** Queues the packet in hand for a host. Returns FORWARDED or why it cannot go. */
+/** Queues the packet in hand for the first host of a chain, with a plain header or with the further hops in it. */
+export function sendAlong(context: Context, chain: Chain): number {
+  if (chain.count === 0) return sendToPeer(context, chain.first);
+  const { bytes, parsed: p, tables } = context;
+  const type = hopsType(tables, chain);
+  const length = gueHeaderLength(chain.count, type);
+  const gue = p.ip - length;
+  writeGueHops(bytes, gue, p.version, chain.count, type);
+  writeHopAddresses(bytes, gue + GUE_HOPS, tables, chain, type);
+  return sendWrapped(context, chain.first, length);
+}
+
+/** Queues the packet in hand for a host, with the plain header. Returns FORWARDED or why it cannot go. */
 export function sendToPeer(context: Context, host: number): number {
-  const { tables, parsed: p, bytes } = context;
+  const p = context.parsed;
+  writeGue(context.bytes, p.ip - GUE_HEADER, p.version);
+  return sendWrapped(context, host, GUE_HEADER);
+}
+
+/** The same for a packet that has a GUE header of `gueLength` bytes right in front of it. */
+function sendWrapped(context: Context, host: number, gueLength: number): number {
+  const { tables, parsed: p } = context;
   const family = outerFamily(tables, host);
   if (family === 0) return NO_HOST_LEFT;
-  const ip = p[P_IP]!;
-  const length = p[P_END]! - ip;
-  const packets = p[P_PACKETS]!;
-  const largest = packets > 1 ? p[P_HEADERS]! + p[P_SEGMENT]! : length;
-  const overhead = outerOverhead(family, GUE_HEADER);
+  const ip = p.ip;
+  const length = p.end - ip;
+  const packets = p.packets;
+  const largest = packets > 1 ? p.headers + p.segment : length;
+  const overhead = outerOverhead(family, gueLength);
   if (largest + overhead > tables.words[hostAt(tables, host) + HOST_MTU]!) return TOO_BIG;
 
   if (packets > 1) {
-    if (!sendTrain(context, host, family)) return NO_ROOM;
+    if (!sendTrain(context, host, family, gueLength)) return NO_ROOM;
   } else {
-    if (!roomForPeers(context, 1, 1, 1, 0)) return NO_ROOM;
-    const gue = ip - GUE_HEADER;
-    writeGue(bytes, gue, p[P_VERSION]!);
-    const queue = context.peers.queue;
-    appendIov(queue, gue, length + GUE_HEADER);
-    appendMessage(queue, tables, host, family, p, 1, length + GUE_HEADER, 0);
-    if (p[P_SUM_FIELD]! >= 0) finishChecksum(queue, p);
+    if (!roomForOne(context)) return NO_ROOM;
+    const queue = context.toPeers;
+    appendIov(queue, ip - gueLength, length + gueLength);
+    appendMessage(queue, tables, host, family, p, 1, length + gueLength, 0);
+    if (p.sumField >= 0) finishChecksum(queue, p);
   }
   countSent(context.counters, host, packets, length + packets * overhead);
   return FORWARDED;
 }
 
+/** Addresses of 4 bytes when every hop has an IPv4 DIP. */
+function hopsType(t: Tables, chain: Chain): number {
+  for (let i = 0; i < chain.count; i++) {
+    if ((t.words[hostAt(t, chain.hops[i]!) + HOST_FLAGS]! & HAS_IPV4) === 0) return HOPS_IPV6;
+  }
+  return HOPS_IPV4;
+}
+
+function writeHopAddresses(b: DataView, at: number, t: Tables, chain: Chain, type: number): void {
+  for (let i = 0; i < chain.count; i++) {
+    const host = hostAt(t, chain.hops[i]!);
+    if (type === HOPS_IPV4) {
+      b.setInt32(at + 4 * i, t.words[host + HOST_IPV4]!);
+    } else if ((t.words[host + HOST_FLAGS]! & HAS_IPV4) !== 0) {
+      b.setInt32(at + 16 * i, 0);
+      b.setInt32(at + 16 * i + 4, 0);
+      b.setInt32(at + 16 * i + 8, 0xffff);
+      b.setInt32(at + 16 * i + 12, t.words[host + HOST_IPV4]!);
+    } else {
+      for (let w = 0; w < 4; w++) b.setInt32(at + 16 * i + 4 * w, t.words[host + HOST_IPV6 + w]!);
+    }
+  }
+}
+
 /** Queues the rest of a checksum that the sender's kernel left to its network card. */
-function finishChecksum(queue: TxQueue, p: Int32Array): void {
+function finishChecksum(queue: TxQueue, p: Parsed): void {
   const at = queue.sumCount++ * SUM_STRIDE;
   const s = queue.sums;
-  s[at + SUM_START] = p[P_SUM_START]!;
-  s[at + SUM_LENGTH] = p[P_END]! - p[P_SUM_START]!;
+  s[at + SUM_START] = p.sumStart;
+  s[at + SUM_LENGTH] = p.end - p.sumStart;
   s[at + SUM_LENGTH2] = 0;
-  s[at + SUM_FIELD] = p[P_SUM_FIELD]!;
-  s[at + SUM_ZERO_AS_ONES] = p[P_PROTOCOL] === UDP ? 1 : 0;
+  s[at + SUM_FIELD] = p.sumField;
+  s[at + SUM_ZERO_AS_ONES] = p.protocol === UDP ? 1 : 0;
 }

@@ -13,10 +13,10 @@ import {
   type TxQueue,
 } from "../io/packet-io.ts";
 import { HOST_IPV4, HOST_IPV6, hostAt, type Tables } from "../shm/forwarding-table.ts";
-import { P_HASH2, P_TOS } from "./parsed.ts";
+import type { Parsed } from "./parsed.ts";
 
 /** Which of the source ports the flow in hand leaves by. */
-export const sourceOf = (p: Int32Array): number => p[P_HASH2]! & (GUE_SOURCE_PORTS - 1);
+export const sourceOf = (p: Parsed): number => p.hash2 & (GUE_SOURCE_PORTS - 1);
 
 /** Appends a gather pair. */
 export function appendIov(queue: TxQueue, offset: number, length: number): void {
@@ -31,7 +31,7 @@ export function appendMessage(
   t: Tables,
   host: number,
   family: number,
-  p: Int32Array,
+  p: Parsed,
   iovs: number,
   length: number,
   segment: number,
@@ -43,7 +43,7 @@ export function appendMessage(
   r[at + TX_LENGTH] = length;
   r[at + TX_SEGMENT_SIZE] = segment;
   // RFC 6040, 4.1: in normal mode the outer ECN field is a copy too.
-  r[at + TX_TRAFFIC_CLASS] = p[P_TOS]!;
+  r[at + TX_TRAFFIC_CLASS] = p.tos;
   r[at + TX_SOURCE] = sourceOf(p);
   r[at + TX_FAMILY] = family;
   const w = hostAt(t, host);

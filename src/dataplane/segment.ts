@@ -14,13 +14,12 @@ import {
   type TxQueue,
 } from "../io/packet-io.ts";
 import { fold, pseudoSum4, pseudoSum6 } from "../wire/checksum.ts";
-import { GUE_HEADER, writeGue } from "../wire/gue.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
 import { type Context, roomForPeers } from "./context.ts";
-import { P_END, P_HEADERS, P_IP, P_L4, P_PACKETS, P_PROTOCOL, P_SEGMENT, P_VERSION } from "./parsed.ts";
+import type { Parsed } from "./parsed.ts";
 import { appendIov, appendMessage } from "./queue.ts";
 
 /** What one UDP_SEGMENT send may carry: bytes of UDP payload and segments (UDP_MAX_SEGMENTS of kernels before 6.9). */
@@ -28,59 +27,58 @@ const MAX_TRAIN_BYTES = 65_000;
 const MAX_TRAIN_SEGMENTS = 64;
 
 /**
- * Queues the super-segment in hand for a host as trains of equal datagrams, each a GUE header and an inner packet. Returns
- * false when it has more segments than the queues hold.
+ * Queues the super-segment in hand, which has a GUE header of `gueLength` bytes in front of it, for a host as trains of equal
+ * datagrams, each that GUE header and an inner packet. Returns false when it has more segments than the queues hold.
  */
-export function sendTrain(context: Context, host: number, family: number): boolean {
+export function sendTrain(context: Context, host: number, family: number, gueLength: number): boolean {
   const { parsed: p, tables } = context;
-  const packets = p[P_PACKETS]!;
-  const headers = p[P_HEADERS]!;
-  const segment = p[P_SEGMENT]!;
-  const datagram = GUE_HEADER + headers + segment;
+  const packets = p.packets;
+  const headers = p.headers;
+  const segment = p.segment;
+  const datagram = gueLength + headers + segment;
   const perMessage = Math.min(MAX_TRAIN_SEGMENTS, Math.floor(MAX_TRAIN_BYTES / datagram));
   const messages = Math.ceil(packets / perMessage);
-  const scratch = packets * (GUE_HEADER + headers);
+  const scratch = packets * (gueLength + headers);
   if (!roomForPeers(context, messages, packets * 2, packets, scratch)) return false;
 
-  const queue = context.peers.queue;
+  const queue = context.toPeers;
   const pseudo = pseudoSum(context.bytes, p);
-  const payload = p[P_END]! - p[P_IP]! - headers;
+  const payload = p.end - p.ip - headers;
   for (let first = 0; first < packets; first += perMessage) {
     const until = Math.min(packets, first + perMessage);
-    for (let i = first; i < until; i++) appendSegment(context, queue, i, pseudo);
-    const bytes = Math.min(payload, until * segment) - first * segment + (until - first) * (GUE_HEADER + headers);
+    for (let i = first; i < until; i++) appendSegment(context, queue, i, pseudo, gueLength);
+    const bytes = Math.min(payload, until * segment) - first * segment + (until - first) * (gueLength + headers);
     appendMessage(queue, tables, host, family, p, 2 * (until - first), bytes, until - first > 1 ? datagram : 0);
   }
   return true;
 }
 
 /** Sum of the pseudo-header without the length, which differs by segment. */
-const pseudoSum = (b: DataView, p: Int32Array): number =>
-  p[P_VERSION] === 4 ? pseudoSum4(b, p[P_IP]!, p[P_PROTOCOL]!, 0) : pseudoSum6(b, p[P_IP]!, p[P_PROTOCOL]!, 0);
+const pseudoSum = (b: DataView, p: Parsed): number =>
+  p.version === 4 ? pseudoSum4(b, p.ip, p.protocol, 0) : pseudoSum6(b, p.ip, p.protocol, 0);
 
-/** Writes GUE, IP and TCP or UDP headers of segment `i` to scratch and queues them with their payload and checksum job. */
-function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: number): void {
+/** Copies the GUE header and writes IP and TCP or UDP headers of segment `i` to scratch and queues them with their payload and checksum job. */
+function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: number, gueLength: number): void {
   const { parsed: p, bytes: b } = context;
-  const ip = p[P_IP]!;
-  const headers = p[P_HEADERS]!;
-  const segment = p[P_SEGMENT]!;
-  const last = i === p[P_PACKETS]! - 1;
+  const ip = p.ip;
+  const headers = p.headers;
+  const segment = p.segment;
+  const last = i === p.packets - 1;
   const payload = ip + headers + i * segment;
-  const length = last ? p[P_END]! - payload : segment;
+  const length = last ? p.end - payload : segment;
 
   const gue = context.scratchNext;
-  const at = gue + GUE_HEADER;
+  const at = gue + gueLength;
   context.scratchNext = at + headers;
-  writeGue(b, gue, p[P_VERSION]!);
-  for (let k = 0; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
+  for (let k = -gueLength; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
 
-  if (p[P_VERSION] === 4) ipv4.setSegment(b, at, headers + length, (ipv4.identification(b, ip) + i) & 0xffff);
+  if (p.version === 4) ipv4.setSegment(b, at, headers + length, (ipv4.identification(b, ip) + i) & 0xffff);
   else ipv6.setPayloadLength(b, at, headers + length - ipv6.IPV6_HEADER);
 
-  const l4 = at + p[P_L4]! - ip;
+  const l4 = at + p.l4 - ip;
   const transport = at + headers - l4;
   const sum = fold(pseudo + transport + length);
-  if (p[P_PROTOCOL] === tcp.TCP) {
+  if (p.protocol === tcp.TCP) {
     tcp.setSequence(b, l4, (tcp.sequence(b, l4) + i * segment) | 0);
     // As the kernel's own segmentation: FIN and PSH belong to the last segment, CWR to the first (RFC 3168, 6.1.2).
     let flags = tcp.flags(b, l4);
@@ -92,7 +90,7 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
     udp.setUdpLength(b, l4, transport + length, sum);
   }
 
-  appendIov(queue, gue, GUE_HEADER + headers);
+  appendIov(queue, gue, gueLength + headers);
   appendIov(queue, payload, length);
   const s = queue.sums;
   const job = queue.sumCount++ * SUM_STRIDE;
@@ -100,6 +98,6 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
   s[job + SUM_LENGTH] = transport;
   s[job + SUM_START2] = payload;
   s[job + SUM_LENGTH2] = length;
-  s[job + SUM_FIELD] = l4 + (p[P_PROTOCOL] === tcp.TCP ? tcp.TCP_CHECKSUM : udp.UDP_CHECKSUM);
-  s[job + SUM_ZERO_AS_ONES] = p[P_PROTOCOL] === udp.UDP ? 1 : 0;
+  s[job + SUM_FIELD] = l4 + (p.protocol === tcp.TCP ? tcp.TCP_CHECKSUM : udp.UDP_CHECKSUM);
+  s[job + SUM_ZERO_AS_ONES] = p.protocol === udp.UDP ? 1 : 0;
 }

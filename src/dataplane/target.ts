@@ -1,14 +1,30 @@
 /** The role of a host for packets that come in GUE: check who sent them, unwrap, deliver. */
 import { RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_PEER, RX_STRIDE, RX_TRAFFIC_CLASS, type RxBurst } from "../io/packet-io.ts";
-import { counterAt, countReceived, countVerdict } from "../shm/counters.ts";
-import { findPeer } from "../shm/forwarding-table.ts";
-import { ECN_DROP, GUE_MALFORMED, HOPS_UNKNOWN, NOT_A_PEER, NOT_A_VIP, OK } from "../shm/verdict.ts";
-import { hopsLeft, innerOffset } from "../wire/gue.ts";
-import type { Context } from "./context.ts";
+import { counterAt, countReceived, countSent, countVerdict } from "../shm/counters.ts";
+import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
+import {
+  ECN_DROP,
+  GUE_MALFORMED,
+  NEXT_HOP,
+  NO_HOST_LEFT,
+  NO_ROOM,
+  NOT_A_PEER,
+  NOT_A_VIP,
+  OK,
+  PENDING,
+  TOO_BIG,
+} from "../shm/verdict.ts";
+import { advanceHop, hopFamily, hopsLeft, innerOffset, nextHopAddress } from "../wire/gue.ts";
+import { UDP } from "../wire/udp.ts";
+import { type Context, roomForOne, WAITING, WAITING_WORDS } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
-import { destinationVip } from "./flow.ts";
-import { parseNetwork } from "./parse.ts";
+import { outerOverhead } from "./encap.ts";
+import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
+import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
+import { parseNetwork, parseTransport } from "./parse.ts";
+import { appendIov, appendMessage } from "./queue.ts";
 
 const MESSAGES = counterAt("gueMessages");
 const PACKETS = counterAt("guePackets");
@@ -17,32 +33,68 @@ const MAPPED = 0xffff;
 
 /** Takes in a burst from a GUE socket. A record may hold several datagrams of equal size (UDP_GRO). */
 export function receiveGue(context: Context, burst: RxBurst): void {
-  const { counters, parsed: p } = context;
+  const counters = context.counters;
   const records = burst.records;
-  p.packets = 1;
-  p.sumField = -1;
   let packets = 0;
   let bytes = 0;
   for (let i = 0; i < burst.count; i++) {
     const r = i * RX_STRIDE;
     const peer = peerOf(context, records, r);
-    const start = records[r + RX_OFFSET]!;
     const length = records[r + RX_LENGTH]!;
-    const size = records[r + RX_GSO_SIZE]! || length;
-    let inRecord = 0;
-    for (let at = start; at < start + length || inRecord === 0; at += size) {
-      const available = Math.min(size, start + length - at);
-      const verdict = peer < 0 ? NOT_A_PEER : receivePacket(context, at, available, records[r + RX_TRAFFIC_CLASS]!);
-      countVerdict(counters, verdict, 1);
-      inRecord++;
-    }
+    const inRecord = receiveRecord(context, records, r, peer);
     if (peer >= 0) countReceived(counters, peer, inRecord, length);
     packets += inRecord;
     bytes += length;
   }
+  if (context.waitingCount > 0) settle(context);
   counters[MESSAGES] = counters[MESSAGES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
   counters[BYTES] = counters[BYTES]! + bytes;
+}
+
+/** Takes in the datagrams of one record. Returns how many they were; an empty one counts. */
+function receiveRecord(context: Context, records: Int32Array, r: number, peer: number): number {
+  const start = records[r + RX_OFFSET]!;
+  const length = records[r + RX_LENGTH]!;
+  const size = records[r + RX_GSO_SIZE]! || length;
+  let count = 0;
+  for (let at = start; at < start + length || count === 0; at += size) {
+    const available = Math.min(size, start + length - at);
+    if (peer < 0) countVerdict(context.counters, NOT_A_PEER, 1);
+    else receiveDatagram(context, at, available, records[r + RX_TRAFFIC_CLASS]!);
+    if (context.waitingCount === WAITING) settle(context);
+    count++;
+  }
+  return count;
+}
+
+/** Takes in one datagram and counts its verdict, or has it wait for an answer. */
+function receiveDatagram(context: Context, gue: number, length: number, trafficClass: number): void {
+  const p = context.parsed;
+  p.packets = 1;
+  p.sumField = -1;
+  const verdict = receivePacket(context, gue, length, trafficClass);
+  if (verdict !== PENDING) {
+    countVerdict(context.counters, verdict, 1);
+    return;
+  }
+  const at = context.waitingCount++ * WAITING_WORDS;
+  context.waiting[at] = gue;
+  context.waiting[at + 1] = length;
+  context.waiting[at + 2] = trafficClass;
+}
+
+/** Asks the kernel about the datagrams that wait, and takes them in by what it says. */
+function settle(context: Context): void {
+  const { memory: m, waiting: w, waitingCount: count } = context;
+  m.sockets.ask();
+  context.waitingCount = 0;
+  for (let i = 0; i < count; i++) {
+    m.answer = socketAnswer(m, i);
+    receiveDatagram(context, w[i * WAITING_WORDS]!, w[i * WAITING_WORDS + 1]!, w[i * WAITING_WORDS + 2]!);
+  }
+  m.answer = SOCKET_UNKNOWN;
+  m.sockets.clear();
 }
 
 function peerOf(context: Context, records: Int32Array, r: number): number {
@@ -54,14 +106,64 @@ function peerOf(context: Context, records: Int32Array, r: number): number {
 }
 
 function receivePacket(context: Context, gue: number, length: number, trafficClass: number): number {
-  const { bytes: b, parsed: p } = context;
+  const { bytes: b, parsed: p, tables: t } = context;
   const inner = innerOffset(b, gue, length);
   if (inner < 0) return GUE_MALFORMED;
   const network = parseNetwork(b, gue + inner, length - inner, p);
   if (network !== OK) return network;
-  const vip = destinationVip(context.tables, p);
+  const vip = destinationVip(t, p);
   if (vip < 0) return NOT_A_VIP;
   // A packet to an egress IP went to the owner of its slice, who has no next hop: it is never asked whose it is.
-  if (vip < context.tables.firstEgress && hopsLeft(b, gue, inner) > 0) return HOPS_UNKNOWN;
+  if (vip < t.firstEgress) {
+    if (hopsLeft(b, gue, inner) === 0) {
+      noteArrival(context, vip);
+    } else {
+      const transport = parseTransport(b, p);
+      if (transport !== OK) return transport;
+      hashFlow(t, p);
+      const mine = ownership(context.memory, p, t.self);
+      if (mine === ASKED) return PENDING;
+      if (mine !== MINE) return sendOn(context, gue, length, trafficClass);
+    }
+  }
   return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+}
+
+/** Remembers the flow of a packet that comes without further hops, so that it is known when a chain asks for it. */
+function noteArrival(context: Context, vip: number): void {
+  const { bytes, parsed: p, tables: t } = context;
+  if (parseTransport(bytes, p) !== OK) return;
+  const udp = (p.kind & 0xff) === UDP;
+  if (!udp && !isSyn(p)) return;
+  const service = serviceOf(t, vip, p);
+  if (service < 0) return;
+  hashFlow(t, p);
+  noteFlow(context.memory, p, t.self, udp && udpMode(t, service) !== UDP_STATELESS);
+}
+
+/** Queues a packet as it came, wrapper and all, for the next hop of its chain. */
+function sendOn(context: Context, gue: number, length: number, trafficClass: number): number {
+  const { bytes: b, parsed: p, tables: t } = context;
+  const at = nextHopAddress(b, gue);
+  const host = hopFamily(b, gue) === 4 ? findPeer(t, 4, 0, 0, MAPPED, b.getInt32(at)) : findHop6(t, b, at);
+  if (host < 0) return NOT_A_PEER;
+  advanceHop(b, gue);
+  if (host === t.self) return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+  const family = outerFamily(t, host);
+  if (family === 0) return NO_HOST_LEFT;
+  const overhead = outerOverhead(family, 0);
+  if (length + overhead > t.words[hostAt(t, host) + HOST_MTU]!) return TOO_BIG;
+  if (!roomForOne(context)) return NO_ROOM;
+  const queue = context.toPeers;
+  appendIov(queue, gue, length);
+  p.tos = trafficClass;
+  appendMessage(queue, t, host, family, p, 1, length, 0);
+  countSent(context.counters, host, 1, length + overhead);
+  return NEXT_HOP;
+}
+
+function findHop6(t: Tables, b: DataView, at: number): number {
+  const [a0, a1, a2] = [b.getInt32(at), b.getInt32(at + 4), b.getInt32(at + 8)];
+  const family = a0 === 0 && a1 === 0 && a2 === MAPPED ? 4 : 6;
+  return findPeer(t, family, a0, a1, a2, b.getInt32(at + 12));
 }

@@ -7,14 +7,19 @@ import { PacketSocketSource } from "../io/af-packet.ts";
 import { GueSink, GueSource } from "../io/gue-socket.ts";
 import { native } from "../io/native.ts";
 import { HEADROOM, type LinkType, type PacketSource } from "../io/packet-io.ts";
-import { countersPath, mapControl } from "../io/runtime-files.ts";
+import { countersPath, flowsPath, mapControl, synsPath } from "../io/runtime-files.ts";
+import { SocketLookup } from "../io/socket-lookup.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
 import { controlWords, stopping } from "../shm/control-block.ts";
 import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
+import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
+import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
-import { createContext } from "./context.ts";
+import { createContext, WAITING } from "./context.ts";
 import { CurrentTables } from "./current-tables.ts";
-import { turn } from "./pipeline.ts";
+import { createFlowMemory } from "./flow-memory.ts";
+import { createTurn } from "./pipeline.ts";
+import { socketQuestions } from "./socket-questions.ts";
 
 export interface WorkerOptions {
   /** This worker, 0 to workers - 1. */
@@ -33,6 +38,11 @@ export interface WorkerOptions {
   readonly senders6: readonly number[];
   readonly wakeFd: number;
   readonly guePort: number;
+  /** Flows the table has room for, and whether directors use it. */
+  readonly flows: number;
+  readonly directorFlows: boolean;
+  /** Netlink, to ask the kernel for sockets. */
+  readonly socketsFd: number;
 }
 
 /** Packets in one burst from the uplink, and from each GUE socket. */
@@ -45,6 +55,8 @@ const SCRATCH = 384 * 1024;
 const QUEUE_MESSAGES = 1024;
 const QUEUE_IOVS = 8192;
 const QUEUE_SUMS = 4096;
+/** New flows a second, as a share of the table: a flood of them needs that much longer to go round. */
+const NEW_FLOWS = 0.1;
 /** How often the kernel is asked for the frames it lost, ms. */
 const STATISTICS_MS = 1000;
 
@@ -69,7 +81,15 @@ function run(options: WorkerOptions): void {
   const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
 
   const tables = new CurrentTables(options.runtimeDir, control, options.index);
-  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, scratchStart, pool.length);
+  const flows = addon.mapFile(flowsPath(options.runtimeDir), flowTableBytes(options.flows), false);
+  const memory = createFlowMemory(
+    viewFlows(flows, Math.ceil((options.flows * NEW_FLOWS) / options.workers)),
+    viewSyns(addon.mapFile(synsPath(options.runtimeDir), SYNS_BYTES, false)),
+    socketQuestions(new SocketLookup(options.socketsFd, WAITING)),
+    options.directorFlows,
+  );
+  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, scratchStart, pool.length, memory);
+  const turn = createTurn(context, uplink, gue);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
   const waits = counterAt("waits");
   const kernelDrops = counterAt("kernelDrops");
@@ -77,7 +97,7 @@ function run(options: WorkerOptions): void {
 
   parentPort?.postMessage({ type: "ready" });
   while (!stopping(control)) {
-    if (turn(context, tables.take(), uplink, gue) > 0) continue;
+    if (turn(tables.take()) > 0) continue;
     counters[waits] = counters[waits]! + 1;
     const now = Date.now();
     if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {

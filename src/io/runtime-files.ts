@@ -1,9 +1,13 @@
 /** The shared files of a runtime directory: their names, and how each is mapped. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { CONTROL_BYTES } from "../shm/control-block.ts";
+import { isRegion, type Layout, markRegion } from "../shm/region.ts";
 import { native } from "./native.ts";
 
 export const countersPath = (dir: string): string => join(dir, "counters");
+export const flowsPath = (dir: string): string => join(dir, "flows");
+export const synsPath = (dir: string): string => join(dir, "syns");
 export const historyPath = (dir: string): string => join(dir, "generations.json");
 /** The serial is part of the name: a bank that grows becomes a new file, and who still reads the old one is not disturbed. */
 export const bankPath = (dir: string, bank: number, serial: number): string => join(dir, `tables-${bank}.${serial}`);
@@ -15,3 +19,16 @@ export const mapControl = (dir: string, create: boolean): ArrayBuffer =>
 /** Maps the file of a bank. */
 export const mapBank = (dir: string, bank: number, serial: number, bytes: number, create: boolean): ArrayBuffer =>
   native().mapFile(bankPath(dir, bank, serial), bytes, create);
+
+/**
+ * Maps a region's file and keeps it when it is of this layout and size. Else it is replaced by a new one, not changed: somebody
+ * may have it mapped. Returns whether it was kept.
+ */
+export function mapRegion(path: string, bytes: number, layout: Layout): { buffer: ArrayBuffer; kept: boolean } {
+  const found = native().mapFile(path, bytes, true);
+  if (isRegion(found, layout)) return { buffer: found, kept: true };
+  rmSync(path, { force: true });
+  const buffer = native().mapFile(path, bytes, true);
+  markRegion(buffer, layout);
+  return { buffer, kept: false };
+}

@@ -1,20 +1,10 @@
 /** Where a flow goes, asked of the same functions that steer packets. */
 
-import { destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
-import {
-  createParsed,
-  P_DESTINATION0,
-  P_DESTINATION3,
-  P_HASH,
-  P_META,
-  P_PORTS,
-  P_SOURCE0,
-  P_SOURCE3,
-  P_VERSION,
-} from "../dataplane/parsed.ts";
+import { bucketFor, destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
+import { createParsed, type Parsed } from "../dataplane/parsed.ts";
 import { sourceOf } from "../dataplane/queue.ts";
 import { GUE_FIRST_SOURCE_PORT } from "../io/packet-io.ts";
-import { bucketOf, hopOf, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
+import { hopOf, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
 import { FORWARDED, NO_HOST_LEFT, NOT_OURS, VERDICT_NAMES, VERDICT_TEXTS } from "../shm/verdict.ts";
 import type { Flow } from "../steering/flow.ts";
 import { MAX_CHAIN } from "../steering/generations.ts";
@@ -58,8 +48,8 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
     if (vip < 0) return none(NOT_OURS, -1);
     const service = serviceOf(tables, vip, p);
     if (service < 0) return none(-service, -1);
-    hashFlow(tables, service, p);
-    const bucket = bucketOf(tables, p[P_HASH]!);
+    hashFlow(tables, p);
+    const bucket = bucketFor(tables, service, p);
     const chain = chainOf(tables, service, bucket).map((id) => names.get(id)!);
     const host = chain[0];
     if (host === undefined) return { ...none(NO_HOST_LEFT, service), bucket };
@@ -74,16 +64,16 @@ function chainOf(tables: Tables, service: number, bucket: number): number[] {
   return hops.filter((id) => id !== NO_HOST);
 }
 
-function fillFlow(p: Int32Array, flow: Flow): void {
+function fillFlow(p: Parsed, flow: Flow): void {
   const version = flow.source.family;
   const protocol = flow.protocol === "tcp" ? TCP : flow.protocol === "udp" ? UDP : version === 4 ? ICMP : ICMPV6;
-  p[P_VERSION] = version;
+  p.version = version;
   for (let i = 0; i < 3; i++) {
-    p[P_SOURCE0 + i] = flow.source.words[i]!;
-    p[P_DESTINATION0 + i] = flow.destination.words[i]!;
+    p.upper[i] = flow.source.words[i]!;
+    p.upper[i + 3] = flow.destination.words[i]!;
   }
-  p[P_SOURCE3] = flow.source.words[3];
-  p[P_DESTINATION3] = flow.destination.words[3];
-  p[P_PORTS] = (flow.sourcePort << 16) | flow.destinationPort;
-  p[P_META] = (version << 8) | protocol;
+  p.source = flow.source.words[3] | 0;
+  p.destination = flow.destination.words[3] | 0;
+  p.ports = (flow.sourcePort << 16) | flow.destinationPort;
+  p.kind = (version << 8) | protocol;
 }

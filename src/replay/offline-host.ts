@@ -4,6 +4,9 @@
  */
 import { type Context, createContext, flush } from "../dataplane/context.ts";
 import { direct } from "../dataplane/director.ts";
+import { createFlowMemory, type FlowMemory } from "../dataplane/flow-memory.ts";
+import type { Parsed } from "../dataplane/parsed.ts";
+import { plainQuestions } from "../dataplane/socket-questions.ts";
 import { receiveGue } from "../dataplane/target.ts";
 import { addToBurst, createBurst, memoryKernel, memoryPeers } from "../io/memory.ts";
 import {
@@ -18,6 +21,7 @@ import {
   UP_STRIDE,
 } from "../io/packet-io.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
+import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import {
   HOST_IPV4,
   HOST_IPV6,
@@ -29,6 +33,7 @@ import {
   viewTables,
   writeTables,
 } from "../shm/forwarding-table.ts";
+import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { VERDICT_NAMES } from "../shm/verdict.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { outerOf } from "./outer.ts";
@@ -41,6 +46,8 @@ const SCRATCH = 384 * 1024;
 const MESSAGES = 1024;
 const IOVS = 8192;
 const SUMS = 4096;
+/** Flows the host has room for. */
+const FLOWS = 65_536;
 
 /** Tables in plain memory. */
 export function plainTables(spec: TablesSpec): Tables {
@@ -55,14 +62,26 @@ export class OfflineHost {
   readonly tables: Tables;
   readonly context: Context;
   readonly role: Role;
+  /** What the host remembers; `memory.now` is its clock, in seconds. */
+  readonly memory: FlowMemory;
   /** Where the packets of a burst lie: for tests that look at what is around them. */
   readonly pool: Uint8Array;
   readonly #burst = createBurst(BURST);
   readonly #counts: Float64Array;
   #out: Uint8Array[] = [];
 
-  constructor(spec: TablesSpec, role: Role) {
+  /**
+   * `hasSocket` answers whether the host's kernel has a socket for the flow of a packet; by default it has none. With
+   * `directorFlows` off directors do not use the flow table.
+   */
+  constructor(spec: TablesSpec, role: Role, options: { hasSocket?: (p: Parsed) => boolean; directorFlows?: boolean } = {}) {
     this.role = role;
+    this.memory = createFlowMemory(
+      viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
+      viewSyns(new ArrayBuffer(SYNS_BYTES)),
+      plainQuestions(options.hasSocket ?? (() => false)),
+      options.directorFlows ?? true,
+    );
     this.tables = plainTables(spec);
     this.pool = new Uint8Array(BURST * SLOT + SCRATCH);
     this.#counts = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
@@ -78,7 +97,16 @@ export class OfflineHost {
     };
     const peers = memoryPeers(this.pool, createTxQueue(TX_STRIDE, MESSAGES, IOVS, SUMS), from, emit);
     const kernel = memoryKernel(this.pool, createTxQueue(UP_STRIDE, MESSAGES, MESSAGES, 1), emit);
-    this.context = createContext(viewOf(this.pool), this.#counts, this.tables, peers, kernel, BURST * SLOT, this.pool.length);
+    this.context = createContext(
+      viewOf(this.pool),
+      this.#counts,
+      this.tables,
+      peers,
+      kernel,
+      BURST * SLOT,
+      this.pool.length,
+      this.memory,
+    );
   }
 
   /**
@@ -157,7 +185,7 @@ export class OfflineHost {
 }
 
 /** The same context with sinks that forget. */
-function silentContext(context: Context): Context {
+function silentContext(c: Context): Context {
   const silent = (queue: TxQueue): PacketSink => ({
     queue,
     flush: () => {
@@ -167,5 +195,6 @@ function silentContext(context: Context): Context {
       return 0;
     },
   });
-  return { ...context, peers: silent(context.peers.queue), kernel: silent(context.kernel.queue) };
+  const [peers, kernel] = [silent(c.toPeers), silent(c.toKernel)];
+  return createContext(c.bytes, c.counters, c.tables, peers, kernel, c.scratchStart, c.scratchEnd, c.memory);
 }

@@ -34,6 +34,7 @@ export function replay(spec: TablesSpec, role: Role, captured: Iterable<Captured
     }
     const bytes = packet.bytes.subarray(ip);
     taken.push(bytes);
+    host.memory.now = Math.trunc(packet.time / 1e6);
     for (const left of host.take(bytes)) out.push({ bytes: left, time: packet.time });
   }
   const verdicts = host.verdicts();

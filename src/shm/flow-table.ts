@@ -88,6 +88,10 @@ export const flowHost = (f: FlowTable, entry: number): number => f.words[entry +
 /** Whether the entry was made by the packet that began the flow, or by its owner; else the host is a guess. */
 export const flowCertain = (f: FlowTable, entry: number): boolean => (f.words[entry + INFO]! & CERTAIN) !== 0;
 
+/** Whether only the packet that began the flow has been seen. */
+export const isHalfOpen = (f: FlowTable, entry: number): boolean =>
+  (f.words[entry + INFO]! & (ESTABLISHED | CERTAIN)) === CERTAIN;
+
 /** Notes that the flow goes on. */
 export function touchFlow(f: FlowTable, entry: number, now: number): void {
   const w = f.words;

@@ -47,6 +47,8 @@ export const HOST_IPV6 = 3;
 const HOST_FAMILY = 7;
 export const HAS_IPV4 = 1;
 export const HAS_IPV6 = 2;
+/** The host may own flows: it is active or being drained. */
+export const IS_ALIVE = 4;
 
 /** Words of a service: where the chains of its pool start, in 16-bit words; how flows are hashed; what to do with UDP. */
 const SERVICE_STRIDE = 4;
@@ -57,6 +59,7 @@ export const HASH_MODES = ["5-tuple", "source", "source-port"] as const;
 export const UDP_MODES = ["stateless", "flow", "quic"] as const;
 export const HASH_5_TUPLE = 0;
 export const HASH_SOURCE = 1;
+export const UDP_STATELESS = 0;
 
 const VIP_STRIDE = 4;
 const RANGE_STRIDE = 3;
@@ -68,6 +71,8 @@ export interface HostSpec {
   readonly ipv6: readonly [number, number, number, number] | null;
   /** Largest outer packet to the host, in bytes. */
   readonly mtu: number;
+  /** False for a host that is down. */
+  readonly alive: boolean;
 }
 export interface RangeSpec {
   readonly from: number;
@@ -187,7 +192,7 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   const own = flagsOf(spec.hosts.find((host) => host.id === spec.self));
   for (const host of spec.hosts) {
     const o = at.hosts + host.id * HOST_STRIDE;
-    words[o + HOST_FLAGS] = flagsOf(host);
+    words[o + HOST_FLAGS] = flagsOf(host) | (host.alive ? IS_ALIVE : 0);
     words[o + HOST_MTU] = host.mtu;
     words[o + HOST_IPV4] = host.ipv4 ?? 0;
     if (host.ipv6 !== null) words.set(host.ipv6, o + HOST_IPV6);
@@ -348,6 +353,12 @@ export function hopOf(t: Tables, service: number, bucket: number, hop: number): 
 
 /** Word offset of a host's record. */
 export const hostAt = (t: Tables, id: number): number => t.hostsAt + id * HOST_STRIDE;
+
+/** Whether a host id, which may be an old one, names a host that may own flows. */
+export function isAlive(t: Tables, id: number): boolean {
+  const at = hostAt(t, id);
+  return at < t.servicesAt && (t.words[at + HOST_FLAGS]! & IS_ALIVE) !== 0;
+}
 
 /** Family of the outer header toward a host: the one both ends have, IPv4 first; 0 when there is none. */
 export const outerFamily = (t: Tables, host: number): number => t.words[hostAt(t, host) + HOST_FAMILY]!;

@@ -36,6 +36,14 @@ export function formatRegion(buffer: ArrayBufferLike, layout: Layout): void {
   Atomics.store(words, MAGIC, layout.magic);
 }
 
+/** Makes a buffer of zeros a region without touching more of it than the header: for large files that have just been made. */
+export function markRegion(buffer: ArrayBufferLike, layout: Layout): void {
+  const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  words[VERSION] = layout.version;
+  words[SIZE] = buffer.byteLength;
+  Atomics.store(words, MAGIC, layout.magic);
+}
+
 /** Opens a region in the buffer: as it is when it is of this layout, else made anew. Returns whether it was kept. */
 export function openRegion(buffer: ArrayBufferLike, layout: Layout): boolean {
   if (isRegion(buffer, layout)) return true;

@@ -41,6 +41,8 @@ const number = (name: VerdictName): number => VERDICT_NAMES.indexOf(name);
 
 /** The parse of a packet found nothing to object to. Not a verdict of its own. */
 export const OK = 0;
+/** No verdict yet: the packet waits for an answer. */
+export const PENDING = 0;
 export const FORWARDED = number("forwarded");
 export const DELIVERED = number("delivered");
 export const NEXT_HOP = number("next_hop");

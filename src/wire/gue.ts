@@ -28,8 +28,8 @@ const HOP_COUNT = 7;
 export const GUE_HOPS = 8;
 export const HOPS_IPV4 = 0;
 export const HOPS_IPV6 = 1;
-/** Bytes of a header with the most hops we write: three further hops of 16 bytes. */
-export const GUE_MAX_HEADER = GUE_HOPS + 3 * 16;
+/** Bytes of a header with the most hops we write: three further hops and the way back to the first, 16 bytes each. */
+export const GUE_MAX_HEADER = GUE_HOPS + 4 * 16;
 
 /** Bytes from the start of GUE to the inner packet, by the checks below: -1 for anything that must be dropped. */
 export function innerOffset(b: DataView, gue: number, length: number): number {
@@ -73,9 +73,7 @@ export function advanceHop(b: DataView, gue: number): void {
 
 /** Writes the plain 4-byte header for an inner packet of the given version. */
 export function writeGue(b: DataView, gue: number, version: number): void {
-  b.setUint8(gue, 0);
-  b.setUint8(gue + 1, version === 4 ? PROTO_IPV4 : PROTO_IPV6);
-  b.setUint16(gue + 2, 0);
+  b.setInt32(gue, (version === 4 ? PROTO_IPV4 : PROTO_IPV6) << 16);
 }
 
 /** Bytes of a header with `hops` further hops of the given type. */

@@ -16,8 +16,15 @@ export const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 const OFFSET_MASK = 0x1fff;
 
+/** Version, header length, TOS and total length in one read. */
+export const firstWord = (b: DataView, ip: number): number => b.getInt32(ip);
+export const versionIn = (first: number): number => first >>> 28;
 /** Header length in bytes, 20 to 60. */
-export const headerLength = (b: DataView, ip: number): number => (b.getUint8(ip) & 15) << 2;
+export const headerLengthIn = (first: number): number => (first >>> 22) & 0x3c;
+export const tosIn = (first: number): number => (first >>> 16) & 0xff;
+export const totalLengthIn = (first: number): number => first & 0xffff;
+
+export const headerLength = (b: DataView, ip: number): number => headerLengthIn(firstWord(b, ip));
 export const totalLength = (b: DataView, ip: number): number => b.getUint16(ip + TOTAL_LENGTH);
 export const tos = (b: DataView, ip: number): number => b.getUint8(ip + TOS);
 export const identification = (b: DataView, ip: number): number => b.getUint16(ip + ID);
@@ -31,12 +38,18 @@ export const fragmentOffset = (bits: number): number => (bits & OFFSET_MASK) << 
 /** Whether fragments follow, from fragmentBits. */
 export const moreFragments = (bits: number): boolean => (bits & MORE_FRAGMENTS) !== 0;
 
+/** Whether header length, total length and the `available` bytes agree. */
+export function lengthsAgree(first: number, available: number): boolean {
+  const header = headerLengthIn(first);
+  const total = totalLengthIn(first);
+  return header >= IPV4_HEADER && header <= total && total <= available;
+}
+
 /** Whether the `available` bytes at `ip` hold a header and packet whose version and lengths agree. The checksum is the owner's to judge. */
 export function checkIpv4(b: DataView, ip: number, available: number): boolean {
-  if (available < IPV4_HEADER || b.getUint8(ip) >>> 4 !== 4) return false;
-  const header = headerLength(b, ip);
-  const total = totalLength(b, ip);
-  return header >= IPV4_HEADER && header <= total && total <= available;
+  if (available < IPV4_HEADER) return false;
+  const first = firstWord(b, ip);
+  return versionIn(first) === 4 && lengthsAgree(first, available);
 }
 
 /** Replaces TOS and mends the header checksum. */

@@ -21,12 +21,15 @@ export const flags = (b: DataView, tcp: number): number => b.getUint8(tcp + FLAG
 /** Header length in bytes with options, 20 to 60. */
 export const tcpHeaderLength = (b: DataView, tcp: number): number => (b.getUint8(tcp + DATA_OFFSET) >>> 4) << 2;
 
-/** Whether the `available` bytes at `tcp` hold a whole header. */
-export function checkTcp(b: DataView, tcp: number, available: number): boolean {
-  if (available < TCP_HEADER) return false;
+/** Whether the header at `tcp`, of which 20 bytes are there, names a length that fits the `available` bytes. */
+export function lengthAgrees(b: DataView, tcp: number, available: number): boolean {
   const header = tcpHeaderLength(b, tcp);
   return header >= TCP_HEADER && header <= available;
 }
+
+/** Whether the `available` bytes at `tcp` hold a whole header. */
+export const checkTcp = (b: DataView, tcp: number, available: number): boolean =>
+  available >= TCP_HEADER && lengthAgrees(b, tcp, available);
 
 export function setSequence(b: DataView, tcp: number, value: number): void {
   b.setUint32(tcp + SEQUENCE, value);

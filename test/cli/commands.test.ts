@@ -108,7 +108,7 @@ test("stats: counters of an instance, as text and as JSON", async () => {
 
   const loaded = parseConfig(GOOD, "c.yaml");
   assert.ok("config" in loaded);
-  const publisher = Publisher.open(runtime, 2);
+  const publisher = Publisher.open(runtime, 2, 1000);
   publisher.publish(loaded.config, "s1", 1500);
   const info = {
     instance: "s1",

@@ -1,16 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hashThree, hashWords, keysOf } from "../../src/steering/flow-hash.ts";
+import { type FlowHash, hashLong, hashShort, keysOf } from "../../src/steering/flow-hash.ts";
 import { seededRandom } from "../support/random.ts";
 
 const random = seededRandom(7);
 const word = (): number => random(2 ** 32) | 0;
 const words = (n: number): Int32Array => Int32Array.from({ length: n }, word);
 
+/** Words of an IPv4 flow or of an IPv6 one. */
 function hash(input: Int32Array, kind: number, k0: number, k1: number): [number, number] {
-  const out = new Int32Array(2);
-  hashWords(input, 0, input.length, kind, k0, k1, out, 0);
-  return [out[0]!, out[1]!];
+  const out: FlowHash = { hash: 0, hash2: 0 };
+  const upper = input.length - 3;
+  const [a, b, c] = [input[upper]!, input[upper + 1]!, input[upper + 2]!];
+  if (upper === 0) hashShort(a, b, c, kind, k0, k1, out);
+  else hashLong(input.subarray(0, upper), a, b, c, kind, k0, k1, out);
+  return [out.hash, out.hash2];
 }
 
 /** The definition once more, a line per step of the paper's figure, over an array of four words. */
@@ -42,20 +46,11 @@ function naive(input: Int32Array, kind: number, k0: number, k1: number): [number
   return [(v[1]! ^ v[3]!) | 0, (v[0]! ^ v[2]!) | 0];
 }
 
-test("the flow hash is what its description says, for every length", () => {
+test("the flow hash is what its description says, for both lengths", () => {
   for (let i = 0; i < 300; i++) {
-    const input = words(i % 12);
+    const input = words(i % 2 === 0 ? 3 : 9);
     const [kind, k0, k1] = [0x400 | random(256), word(), word()];
     assert.deepEqual(hash(input, kind, k0, k1), naive(input, kind, k0, k1));
-  }
-});
-
-test("the one for three words is the same", () => {
-  const out = new Int32Array(5);
-  for (let i = 0; i < 300; i++) {
-    const [a, b, c, kind, k0, k1] = words(6) as unknown as [number, number, number, number, number, number];
-    hashThree(a, b, c, kind, k0, k1, out, 3);
-    assert.deepEqual([...out], [0, 0, 0, ...hash(Int32Array.of(a, b, c), kind, k0, k1)]);
   }
 });
 
