@@ -1,5 +1,6 @@
 /** From a configuration and its history to the contents of a bank. Pure. */
-import type { HostSpec, PoolSpec, RangeSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
+import type { HostSpec, PoolSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
+import type { RangeSpec } from "../shm/port-table.ts";
 import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { type ChainTable, chainTable } from "../steering/generations.ts";

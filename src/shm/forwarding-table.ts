@@ -2,7 +2,7 @@
  * The forwarding tables: everything a worker needs to steer a packet, in one flat region. Two such regions are the banks:
  * one is read while the other is written (see control-block.ts).
  *
- * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, port ranges, two
+ * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, ports, two
  * address tables (VIP -> VIP index, peer address -> host id), the slices of egress IPs, the chains as 16-bit planes, and the
  * names as JSON. Egress IPs are found in the table of VIPs, with indexes behind those of all VIPs.
  */
@@ -14,10 +14,11 @@ import {
   findAddress6,
   writeAddressTable,
 } from "./address-table.ts";
+import { findPort, portTableWords, type VipPorts, writePortTable } from "./port-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { type EgressSpec, findSliceOwner, sliceTableWords, writeSliceTable } from "./slice-table.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 3 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 4 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -28,7 +29,7 @@ const GUE_PORT = HEADER_WORDS + 5;
 const HOSTS_AT = HEADER_WORDS + 6;
 const SERVICES_AT = HEADER_WORDS + 7;
 const VIPS_AT = HEADER_WORDS + 8;
-const RANGES_AT = HEADER_WORDS + 9;
+const PORTS_AT = HEADER_WORDS + 9;
 const VIP_TABLE_AT = HEADER_WORDS + 10;
 const PEER_TABLE_AT = HEADER_WORDS + 11;
 const CHAINS_AT = HEADER_WORDS + 12;
@@ -61,9 +62,6 @@ export const HASH_5_TUPLE = 0;
 export const HASH_SOURCE = 1;
 export const UDP_STATELESS = 0;
 
-const VIP_STRIDE = 4;
-const RANGE_STRIDE = 3;
-
 export interface HostSpec {
   readonly id: number;
   readonly name: string;
@@ -74,19 +72,11 @@ export interface HostSpec {
   /** False for a host that is down. */
   readonly alive: boolean;
 }
-export interface RangeSpec {
-  readonly from: number;
-  readonly to: number;
-  readonly service: number;
-}
-export interface VipSpec {
+export interface VipSpec extends VipPorts {
   readonly words: readonly [number, number, number, number];
   readonly family: 4 | 6;
   /** Prefix length over 128 bits. */
   readonly length: number;
-  /** Disjoint, ascending. */
-  readonly tcp: readonly RangeSpec[];
-  readonly udp: readonly RangeSpec[];
   /** Service that takes what has no port: echo requests. */
   readonly portless: number;
 }
@@ -151,14 +141,14 @@ function placement(spec: TablesSpec, names: Uint8Array) {
   };
   const hosts = take((highestId(spec) + 1) * HOST_STRIDE);
   const services = take(spec.services.length * SERVICE_STRIDE);
-  const vips = take(spec.vips.length * VIP_STRIDE);
-  const ranges = take(spec.vips.reduce((n, v) => n + v.tcp.length + v.udp.length, 0) * RANGE_STRIDE);
+  const vips = take(spec.vips.length);
+  const ports = take(portTableWords(spec.vips));
   const vipTable = take(addressTableWords(spec.vips.length + spec.egress.length));
   const peerTable = take(addressTableWords(spec.hosts.length * 2));
   const slices = take(sliceTableWords(spec.egress));
   const chains = take(spec.pools.reduce((n, p) => n + Math.ceil((p.planes.length * spec.tableSize) / 2), 0));
   const namesAt = take(Math.ceil(names.length / 4));
-  return { hosts, services, vips, ranges, vipTable, peerTable, slices, chains, names: namesAt, bytes: at * 4 };
+  return { hosts, services, vips, ports, vipTable, peerTable, slices, chains, names: namesAt, bytes: at * 4 };
 }
 
 /** Bytes of the region the tables need. */
@@ -180,7 +170,7 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   words[HOSTS_AT] = at.hosts;
   words[SERVICES_AT] = at.services;
   words[VIPS_AT] = at.vips;
-  words[RANGES_AT] = at.ranges;
+  words[PORTS_AT] = at.ports;
   words[VIP_TABLE_AT] = at.vipTable;
   words[PEER_TABLE_AT] = at.peerTable;
   words[CHAINS_AT] = at.chains;
@@ -214,11 +204,11 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
     words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
     words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
   });
-  let range = 0;
-  spec.vips.forEach((vip, i) => {
-    words.set([range, vip.tcp.length, vip.udp.length, vip.portless], at.vips + i * VIP_STRIDE);
-    for (const r of [...vip.tcp, ...vip.udp]) words.set([r.from, r.to, r.service], at.ranges + range++ * RANGE_STRIDE);
-  });
+  words.set(
+    spec.vips.map((vip) => vip.portless),
+    at.vips,
+  );
+  writePortTable(words, at.ports, spec.vips);
   const vips = [...spec.vips, ...spec.egress.map(({ words, family }) => ({ words, family, length: 128 }))];
   writeAddressTable(
     words,
@@ -243,7 +233,7 @@ export interface Tables {
   hostsAt: number;
   servicesAt: number;
   vipsAt: number;
-  rangesAt: number;
+  portsAt: number;
   vipTableAt: number;
   peerTableAt: number;
   /** Indexes from here on that findVip4 and findVip6 give are those of egress IPs. */
@@ -259,7 +249,7 @@ export function viewTables(buffer: ArrayBufferLike): Tables {
     hostsAt: 0,
     servicesAt: 0,
     vipsAt: 0,
-    rangesAt: 0,
+    portsAt: 0,
     vipTableAt: 0,
     peerTableAt: 0,
     firstEgress: 0,
@@ -280,7 +270,7 @@ export function refresh(tables: Tables): void {
   tables.hostsAt = w[HOSTS_AT]!;
   tables.servicesAt = w[SERVICES_AT]!;
   tables.vipsAt = w[VIPS_AT]!;
-  tables.rangesAt = w[RANGES_AT]!;
+  tables.portsAt = w[PORTS_AT]!;
   tables.vipTableAt = w[VIP_TABLE_AT]!;
   tables.peerTableAt = w[PEER_TABLE_AT]!;
   tables.firstEgress = w[FIRST_EGRESS]!;
@@ -317,24 +307,12 @@ export const sliceOwner = (t: Tables, vip: number, port: number): number =>
 export const findPeer = (t: Tables, family: number, a: number, b: number, c: number, d: number): number =>
   findAddress(t.words, t.peerTableAt, family, a, b, c, d);
 
-/** Service of a VIP for a port, or -1. `udp` picks the list. */
-export function findService(t: Tables, vip: number, udp: boolean, port: number): number {
-  const w = t.words;
-  const at = t.vipsAt + vip * VIP_STRIDE;
-  let low = w[at]! + (udp ? w[at + 1]! : 0);
-  let high = low + (udp ? w[at + 2]! : w[at + 1]!) - 1;
-  while (low <= high) {
-    const middle = (low + high) >>> 1;
-    const range = t.rangesAt + middle * RANGE_STRIDE;
-    if (port < w[range]!) high = middle - 1;
-    else if (port > w[range + 1]!) low = middle + 1;
-    else return w[range + 2]!;
-  }
-  return -1;
-}
+/** Service of a VIP for a port, or -1. */
+export const findService = (t: Tables, vip: number, udp: boolean, port: number): number =>
+  findPort(t.words, t.portsAt, vip, udp, port);
 
 /** Service of a VIP for packets without ports, or -1. */
-export const portlessService = (t: Tables, vip: number): number => t.words[t.vipsAt + vip * VIP_STRIDE + 3]!;
+export const portlessService = (t: Tables, vip: number): number => t.words[t.vipsAt + vip]!;
 
 /** Position in HASH_MODES of a service. */
 export const hashMode = (t: Tables, service: number): number => t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_HASH]!;
