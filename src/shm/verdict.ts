@@ -20,13 +20,14 @@ const TABLE = [
   ["too_big", "does not fit the path to its owner and may not be fragmented"],
   ["loop", "GUE of our own that came back for a VIP"],
   ["gso_unknown", "super-segment of a kind that cannot be taken apart"],
-  ["not_a_peer", "GUE from an address that is no configured host's"],
+  ["not_a_peer", "GUE from an address, or with a next hop, that is no configured host's"],
   ["gue_malformed", "GUE header that contradicts itself or asks for what we do not speak"],
   ["not_a_vip", "GUE whose inner destination is neither VIP nor egress IP"],
   ["ecn", "congestion marked outside, inner packet not ECN-capable (RFC 6040)"],
   ["no_room", "more segments than one burst can carry"],
-  ["hops_unknown", "GUE with further hops: whose flow it is cannot be told yet"],
   ["no_slice", "for an egress IP, but its port is in no host's slice, or it has no ports"],
+  ["drop_rule", "matches a drop rule"],
+  ["rate_limited", "matches a drop rule that has a limit, and its source is above it"],
 ] as const;
 
 export type VerdictName = (typeof TABLE)[number][0];
@@ -64,5 +65,6 @@ export const GUE_MALFORMED = number("gue_malformed");
 export const NOT_A_VIP = number("not_a_vip");
 export const ECN_DROP = number("ecn");
 export const NO_ROOM = number("no_room");
-export const HOPS_UNKNOWN = number("hops_unknown");
 export const NO_SLICE = number("no_slice");
+export const DROP_RULE = number("drop_rule");
+export const RATE_LIMITED = number("rate_limited");

@@ -1,5 +1,5 @@
 /** Fixtures of the target: packets that come in GUE. The rows are those of packets.md. */
-import { both, type Family, type Fixture, IPV4, IPV6, type Step } from "./fixture.ts";
+import { both, CONFIG, type Family, type Fixture, IPV4, IPV6, type Step, sourcePortOf } from "./fixture.ts";
 import * as make from "./packets.ts";
 
 const SELF = "10.0.1.11";
@@ -143,11 +143,81 @@ const ecn = both((f) => {
   };
 });
 
-const hopsLeft = both((f) => ({
-  name: "hops-left",
+/** What s1 sends on: itself outside, the packet's next hop as destination, the same header with the next index. */
+const sentOn = (packet: Uint8Array, hops: readonly string[], flow: string, tos?: number): Uint8Array =>
+  make.gue(SELF, hops[0]!, packet, {
+    hops,
+    index: 1,
+    sourcePort: sourcePortOf(CONFIG, flow),
+    ...(tos === undefined ? {} : { tos }),
+  });
+
+const ends = (f: Family, port: number): { from: make.End; to: make.End; flow: (protocol: string) => string } => {
+  const bracket = (a: string): string => (a.includes(":") ? `[${a}]` : a);
+  const to = (protocol: string): number => (protocol === "udp" ? 53 : 80);
+  return {
+    from: [f.client, port],
+    to: [f.web, 80],
+    flow: (protocol) => `${protocol} ${bracket(f.client)}:${port} > ${bracket(f.web)}:${to(protocol)}`,
+  };
+};
+
+const nextHop = both((f) => {
+  const { from, to, flow } = ends(f, 40_000);
+  const hops = [PEER];
+  const ack = make.tcp(from, to, make.filler(40), { flags: 0x10 });
+  const marked = make.tcp(from, to, make.filler(10), { flags: 0x10, ip: { tos: 2 } });
+  const datagram = make.udp(from, [f.web, 53], make.filler(12));
+  const error = make.icmp(f.elsewhere, f.web, f === IPV4 ? 3 : 1, 0, [0, 0, 0, 0], make.tcp(to, from, make.filler(20)));
+  const send = (packet: Uint8Array, expected: Uint8Array): Step => ({ in: packet, verdict: "next_hop", out: [expected] });
+  return {
+    name: "next-hop",
+    role: "target",
+    shows:
+      "What no question claims for this host goes on: outer source is this host, destination the next hop, the index one higher, marks of the way kept.",
+    steps: [
+      send(make.gue(PEER, SELF, ack, { hops }), sentOn(ack, hops, flow("tcp"))),
+      send(make.gue(PEER, SELF, marked, { hops, tos: 3 }), sentOn(marked, hops, flow("tcp"), 3)),
+      send(make.gue(PEER, SELF, datagram, { hops }), sentOn(datagram, hops, flow("udp"))),
+      send(make.gue(PEER, SELF, error, { hops }), sentOn(error, hops, flow("tcp"))),
+      send(make.gue(PEER, SELF, ack, { hops: [PEER, SELF] }), sentOn(ack, [PEER, SELF], flow("tcp"))),
+    ],
+  };
+});
+
+const ownFlow = both((f) => {
+  const { from, to } = ends(f, 40_010);
+  const hops = [PEER];
+  const syn = make.tcp(from, to, make.bytes(), { flags: 0x02 });
+  const data = make.tcp(from, to, make.filler(30), { flags: 0x18 });
+  const echo = make.echo(f.client, f.web, 9);
+  const first = make.udp([f.client, 40_011], [f.web, 53], make.filler(5));
+  const error = make.icmp(f.elsewhere, f.web, f === IPV4 ? 3 : 1, 0, [0, 0, 0, 0], make.tcp(to, from, make.filler(20)));
+  return {
+    name: "own-by-memory",
+    role: "target",
+    shows:
+      "A SYN is this host's whatever hops are left, and so is its flow from then on, ICMP errors about it too; a UDP flow that came without hops is remembered; any host answers an echo request.",
+    steps: [
+      delivered(make.gue(PEER, SELF, syn, { hops }), syn),
+      delivered(make.gue(PEER, SELF, data, { hops }), data),
+      delivered(make.gue(PEER, SELF, error, { hops }), error),
+      delivered(make.gue(PEER, SELF, first), first),
+      delivered(make.gue(PEER, SELF, first, { hops: [PEER, SELF] }), first),
+      delivered(make.gue(PEER, SELF, echo, { hops }), echo),
+    ],
+  };
+});
+
+const strangeHop = both((f) => ({
+  name: "strange-hop",
   role: "target",
-  shows: "GUE with hops left.",
-  steps: dropped("hops_unknown", make.gue(PEER, SELF, inner(f), { hops: [PEER] })),
+  shows: "A next hop that is no configured host: nobody may use this host as a relay.",
+  steps: dropped(
+    "not_a_peer",
+    make.gue(PEER, SELF, inner(f), { hops: ["203.0.113.1"] }),
+    make.gue(PEER, SELF, inner(f), { hops: ["2001:db8::99"] }),
+  ),
 }));
 
 export const TARGET_CASES: readonly Fixture[] = [
@@ -158,5 +228,7 @@ export const TARGET_CASES: readonly Fixture[] = [
   ...notAVip,
   ...innerMalformed,
   ...ecn,
-  ...hopsLeft,
+  ...nextHop,
+  ...ownFlow,
+  ...strangeHop,
 ];
