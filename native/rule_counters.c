@@ -72,12 +72,12 @@ static bool attach_choice(napi_env env, int fd, const struct bytes *program, con
   return false;
 }
 
-/* Puts the members to work: the last one takes what the program gives to none of the others, and counts nothing. */
+/* Puts the members to work: the first takes what the program gives to none of the others, and counts nothing. */
 static bool start(napi_env env, const int *fds, int32_t count, const struct bytes *program, const char *device) {
-  struct sock_filter none = {.code = BPF_RET | BPF_K, .k = (uint32_t)count};
+  struct sock_filter none = TAKE_NOTHING;
   const struct bytes choose_none = {(uint8_t *)&none, sizeof none};
   if (!attach_choice(env, fds[0], &choose_none, device)) return false;
-  for (int32_t i = 0; i < count; i++) {
+  for (int32_t i = 1; i <= count; i++) {
     if (!attach_one(env, fds[i], &TAKE_ALL, device)) return false;
   }
   return attach_choice(env, fds[0], program, device);

@@ -12,14 +12,15 @@ const SRC = join(ROOT, "src");
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   wire: [],
   shm: [],
+  bpf: ["wire"],
   steering: ["wire"],
-  io: ["wire", "shm"],
-  dataplane: ["wire", "steering", "shm", "io/packet-io.ts"],
-  control: ["steering", "shm", "wire", "io"],
+  io: ["wire", "shm", "bpf"],
+  dataplane: ["wire", "steering", "shm", "bpf", "io/packet-io.ts"],
+  control: ["steering", "shm", "wire", "io", "bpf"],
   replay: ["wire", "steering", "shm", "io", "dataplane"],
 };
 /** Where a thread of the data plane is put together from devices and shared files. */
-const COMPOSITION = ["dataplane/worker.ts", "dataplane/current-tables.ts"];
+const COMPOSITION = ["dataplane/worker.ts", "dataplane/current-tables.ts", "dataplane/current-rules.ts"];
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
 

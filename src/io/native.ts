@@ -37,9 +37,9 @@ export interface Native {
   packetStatistics(fd: number): [number, number];
   /**
    * AF_PACKET sockets on a device that count frames and are never read (PACKET_FANOUT_CBPF, a group of its own). The program
-   * runs over each frame from its network header on and returns which of `count` (1 to 255) sockets counts it; `count` itself
-   * for none. Returns `count + 1` descriptors; packetStatistics()[0] of number i is what was given to it since the last call.
-   * They count from the moment of the return on. All are closed together.
+   * runs over each frame from its network header on and returns which socket counts it, 1 to `count` (at most 255), or 0 for
+   * none; a program that reaches beyond a frame returns 0. Gives `count + 1` descriptors, to be closed together;
+   * packetStatistics()[0] of number i is what it has counted since the last call.
    */
   openFrameCounters(device: string, count: number, program: Uint8Array): number[];
 
