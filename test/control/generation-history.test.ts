@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { advanceHistory, type History, newHistory } from "../../src/control/generation-history.ts";
+import { configOf } from "../support/fixture.ts";
+
+const T0 = 1_700_000_000_000;
+
+/** A config with these hosts ("a", "b-draining", "c-down") in one service's pool. */
+const config = (...hosts: readonly string[]) =>
+  configOf(`cluster: t
+seed: 000102030405060708090a0b0c0d0e0f
+hosts:
+${hosts
+  .map((text, i) => {
+    const [name, state = "active"] = text.split("-");
+    return `  - { name: ${name}, dip: 10.0.0.${"abcdefgh".indexOf(name!) + 1 || i + 100}, state: ${state} }`;
+  })
+  .join("\n")}
+services:
+  - { name: web, vips: [192.0.2.1], ports: { tcp: any } }
+table: { size: 101, drainSeconds: 60 }
+`);
+
+const members = (h: History): string[] => (h.pools.web ?? []).map((g) => g.hosts.map((host) => host.name).join(""));
+
+test("a change of the pool makes a generation; the same again makes none", () => {
+  let h = advanceHistory(newHistory(), config("a", "b"), T0);
+  assert.deepEqual(members(h), ["ab"]);
+  h = advanceHistory(h, config("a", "b"), T0 + 1000);
+  assert.deepEqual(members(h), ["ab"]);
+  h = advanceHistory(h, config("a", "b", "c"), T0 + 2000);
+  assert.deepEqual(members(h), ["abc", "ab"]);
+  assert.deepEqual(
+    h.pools.web!.map((g) => [g.id, g.time]),
+    [
+      [2, T0 + 2000],
+      [1, T0],
+    ],
+  );
+});
+
+test("a superseded generation counts until the drain time is over", () => {
+  let h = advanceHistory(newHistory(), config("a", "b"), T0);
+  h = advanceHistory(h, config("a", "b", "c"), T0 + 10_000);
+  assert.deepEqual(members(advanceHistory(h, config("a", "b", "c"), T0 + 69_999)), ["abc", "ab"]);
+  assert.deepEqual(members(advanceHistory(h, config("a", "b", "c"), T0 + 70_000)), ["abc"]);
+});
+
+test("a host being drained gets no new flows and keeps its old ones, also for an agent that starts now", () => {
+  const drained = advanceHistory(advanceHistory(newHistory(), config("a", "b"), T0), config("a", "b-draining"), T0 + 1000);
+  assert.deepEqual(members(drained), ["a", "ab"]);
+  assert.deepEqual(members(advanceHistory(newHistory(), config("a", "b-draining"), T0)), ["a", "ab"]);
+  assert.deepEqual(members(advanceHistory(newHistory(), config("a", "b-down"), T0)), ["a"]);
+});
+
+test("a host that has left the configuration is in no generation", () => {
+  const h = advanceHistory(advanceHistory(newHistory(), config("a", "b"), T0), config("a"), T0 + 1000);
+  assert.deepEqual(members(h), ["a", "a"]);
+});
+
+test("hosts keep their ids, and a new host does not get the id of one that has left", () => {
+  let h = advanceHistory(newHistory(), config("a", "b", "c"), T0);
+  assert.deepEqual(h.hostIds, { a: 0, b: 1, c: 2 });
+  h = advanceHistory(h, config("c", "a"), T0);
+  assert.deepEqual(h.hostIds, { c: 2, a: 0 });
+  h = advanceHistory(h, config("d", "c", "a"), T0);
+  assert.deepEqual(h.hostIds, { c: 2, a: 0, d: 3 });
+});
+
+test("a numbering of its own has an epoch, and keeps it", () => {
+  const first = newHistory();
+  assert.ok(first.epoch > 0);
+  assert.equal(advanceHistory(first, config("a"), T0).epoch, first.epoch);
+});

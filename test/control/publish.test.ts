@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { Publisher } from "../../src/control/publish.ts";
+import { native } from "../../src/io/native.ts";
+import { bankPath, flowsPath, historyPath, mapBank, mapControl } from "../../src/io/runtime-files.ts";
+import { bankBytes, bankOf, bankSerial, controlWords, currentGeneration, markSeen } from "../../src/shm/control-block.ts";
+import { flowTableBytes } from "../../src/shm/flow-table.ts";
+import { bucketOf, hopOf, readNames, refresh, viewTables } from "../../src/shm/forwarding-table.ts";
+import { NO_HOST } from "../../src/steering/maglev.ts";
+import { configOf } from "../support/fixture.ts";
+
+const FLOWS = 1000;
+const MTU = 1500;
+
+const config = (hosts: number, services = 1) =>
+  configOf(`cluster: t
+seed: 000102030405060708090a0b0c0d0e0f
+hosts:
+${Array.from({ length: hosts }, (_, i) => `  - { name: s${i}, dip: 10.0.0.${i + 1} }`).join("\n")}
+services:
+${Array.from({ length: services }, (_, i) => `  - { name: w${i}, vips: [192.0.2.${i + 1}], ports: { tcp: any }, pool: { s0: ${i + 1}, s${hosts - 1}: 1 } }`).join("\n")}
+table: { size: 1009 }
+`);
+
+function runtimeDir(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), "hafl-publish-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** The current tables, opened as a worker does. */
+function current(dir: string) {
+  const control = controlWords(mapControl(dir, false));
+  const generation = currentGeneration(control);
+  const bank = bankOf(generation);
+  const buffer = mapBank(dir, bank, bankSerial(control, bank), bankBytes(control, bank), false);
+  const tables = viewTables(buffer);
+  refresh(tables);
+  return { control, generation, tables, names: readNames(buffer), bytes: buffer.byteLength };
+}
+
+test("what is published is what a worker reads, in one bank after the other", (t) => {
+  const dir = runtimeDir(t);
+  const publisher = Publisher.open(dir, 2, FLOWS);
+  const first = publisher.publish(config(3), "s1", MTU);
+  assert.equal(first.generation, 1);
+  assert.equal(current(dir).tables.generation, 1);
+  const second = publisher.publish(config(4), "s1", MTU);
+  assert.equal(second.generation, 2);
+  const { tables, names } = current(dir);
+  assert.equal(tables.generation, 2);
+  assert.deepEqual([...names.hosts.values()], ["s0", "s1", "s2", "s3"]);
+  const first4 = Array.from({ length: 1009 }, (_, bucket) => hopOf(tables, 0, bucket, 0));
+  assert.ok(first4.every((id) => id === 0 || id === 3));
+  assert.ok(
+    Array.from({ length: 1009 }, (_, bucket) => hopOf(tables, 0, bucket, 1)).some((id) => id !== NO_HOST),
+    "older owners follow",
+  );
+  assert.ok([0, -1, 1 << 31, 0x7fffffff].every((hash) => bucketOf(tables, hash) < 1009));
+  const share = second.pools[0]!.share;
+  assert.ok(share > 0.4 && share < 0.75, `one of two hosts was exchanged: ${share}`);
+});
+
+test("a bank that grows becomes a new file, and readers of the old one are not disturbed", (t) => {
+  const dir = runtimeDir(t);
+  const publisher = Publisher.open(dir, 1, FLOWS);
+  publisher.publish(config(3), "s1", MTU);
+  publisher.publish(config(3), "s1", MTU);
+  const before = current(dir);
+  publisher.publish(config(3), "s1", MTU);
+  publisher.publish(config(3, 40), "s1", MTU);
+  const after = current(dir);
+  assert.ok(after.bytes > before.bytes);
+  assert.ok(!existsSync(bankPath(dir, 0, 1)), "the small one is gone");
+  assert.equal(after.names.services.length, 40);
+});
+
+test("nothing is written over tables that a worker still reads", (t) => {
+  const dir = runtimeDir(t);
+  const publisher = Publisher.open(dir, 2, FLOWS);
+  publisher.publish(config(3), "s1", MTU);
+  const { control } = current(dir);
+  markSeen(control, 0, 1);
+  publisher.publish(config(4), "s1", MTU);
+  assert.throws(() => publisher.publish(config(3), "s1", MTU), /worker has not taken up generation 2/);
+  assert.equal(currentGeneration(control), 2, "nothing has changed");
+  markSeen(control, 0, 2);
+  assert.equal(publisher.publish(config(3), "s1", MTU).generation, 3);
+});
+
+test("a restarted agent goes on: generations, host ids and flows stay", (t) => {
+  const dir = runtimeDir(t);
+  Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
+  const flows = native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false);
+  new Int32Array(flows)[100] = 4711;
+  const again = Publisher.open(dir, 2, FLOWS);
+  assert.equal(again.publish(config(4), "s1", MTU).generation, 2);
+  assert.equal(new Int32Array(native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false))[100], 4711);
+});
+
+test("flows are forgotten when the numbering of hosts is lost", (t) => {
+  const dir = runtimeDir(t);
+  Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
+  new Int32Array(native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false))[100] = 4711;
+  assert.ok(readFileSync(historyPath(dir), "utf8").includes("hostIds"));
+  writeFileSync(historyPath(dir), "{ half a fi");
+  Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
+  assert.equal(new Int32Array(native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false))[100], 0);
+});
