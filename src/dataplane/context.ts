@@ -2,6 +2,7 @@
 import { type PacketSink, SUM_STRIDE, TX_STRIDE, type TxQueue, UP_STRIDE } from "../io/packet-io.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
 import { type Chain, createChain } from "./chain.ts";
+import type { DropRules } from "./drop.ts";
 import type { FlowMemory } from "./flow-memory.ts";
 import { createParsed, type Parsed } from "./parsed.ts";
 
@@ -33,6 +34,8 @@ export interface Context {
   /** Tables of the burst in hand. */
   tables: Tables;
   readonly memory: FlowMemory;
+  /** Rules that packets from the uplink go through first; null: none. */
+  drop: DropRules | null;
   /** Hosts that the packet in hand is sent along. */
   readonly chain: Chain;
   /** Packets of the burst that wait for the kernel to say whether there is a socket for them: where they lie. */
@@ -70,6 +73,7 @@ export function createContext(
     scratchNext: scratchStart,
     tables,
     memory,
+    drop: null,
     chain: createChain(),
     waiting: new Int32Array(WAITING * WAITING_WORDS),
     waitingCount: 0,

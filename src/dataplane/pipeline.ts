@@ -33,7 +33,13 @@ export function createTurn(context: Context, uplink: PacketSource | null, gue: r
 function fromUplink(context: Context, uplink: PacketSource): number {
   const count = uplink.receive();
   if (count === 0) return 0;
-  direct(context, uplink.burst, uplink.link);
+  const { drop } = context;
+  if (drop === null) {
+    direct(context, uplink.burst, uplink.link);
+  } else {
+    drop.clock[0] = Date.now();
+    drop.direct(context, uplink.burst, uplink.link);
+  }
   context.counters[UPLINK_BURSTS]! += 1;
   return count;
 }

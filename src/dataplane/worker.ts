@@ -16,6 +16,7 @@ import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { createContext, WAITING } from "./context.ts";
+import { CurrentRules } from "./current-rules.ts";
 import { CurrentTables } from "./current-tables.ts";
 import { createFlowMemory } from "./flow-memory.ts";
 import { createTurn } from "./pipeline.ts";
@@ -81,6 +82,7 @@ function run(options: WorkerOptions): void {
   const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
 
   const tables = new CurrentTables(options.runtimeDir, control, options.index);
+  const rules = new CurrentRules(options.runtimeDir, options.index, options.workers);
   const flows = addon.mapFile(flowsPath(options.runtimeDir), flowTableBytes(options.flows), false);
   const memory = createFlowMemory(
     viewFlows(flows, Math.ceil((options.flows * NEW_FLOWS) / options.workers)),
@@ -97,7 +99,9 @@ function run(options: WorkerOptions): void {
 
   parentPort?.postMessage({ type: "ready" });
   while (!stopping(control)) {
-    if (turn(tables.take()) > 0) continue;
+    const current = tables.take();
+    context.drop = rules.take(current);
+    if (turn(current) > 0) continue;
     counters[waits] = counters[waits]! + 1;
     const now = Date.now();
     if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {

@@ -4,10 +4,12 @@
  */
 import { type Context, createContext, flush } from "../dataplane/context.ts";
 import { direct } from "../dataplane/director.ts";
+import { DropRules } from "../dataplane/drop.ts";
 import { createFlowMemory, type FlowMemory } from "../dataplane/flow-memory.ts";
 import type { Parsed } from "../dataplane/parsed.ts";
 import { plainQuestions } from "../dataplane/socket-questions.ts";
 import { receiveGue } from "../dataplane/target.ts";
+import { TokenBuckets } from "../dataplane/token-buckets.ts";
 import { addToBurst, createBurst, memoryKernel, memoryPeers } from "../io/memory.ts";
 import {
   createTxQueue,
@@ -20,6 +22,7 @@ import {
   type TxQueue,
   UP_STRIDE,
 } from "../io/packet-io.ts";
+import { BUCKETS_BYTES } from "../shm/bucket-layout.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import {
@@ -33,6 +36,7 @@ import {
   viewTables,
   writeTables,
 } from "../shm/forwarding-table.ts";
+import { type RuleSpec, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { VERDICT_NAMES } from "../shm/verdict.ts";
 import { viewOf } from "../wire/bytes.ts";
@@ -58,10 +62,21 @@ export function plainTables(spec: TablesSpec): Tables {
   return tables;
 }
 
+export interface OfflineOptions {
+  /** Whether the host's kernel has a socket for the flow of a packet; by default it has none. */
+  readonly hasSocket?: (p: Parsed) => boolean;
+  /** Whether directors use the flow table; by default they do. */
+  readonly directorFlows?: boolean;
+  /** Rules that packets from the router go through first. */
+  readonly drop?: readonly RuleSpec[];
+}
+
 export class OfflineHost {
   readonly tables: Tables;
   readonly context: Context;
   readonly role: Role;
+  /** Counters of drop rules, by slot. */
+  readonly ruleCounts = ruleBlock(new ArrayBuffer(ruleCountersBytes(1)), 0);
   /** What the host remembers; `memory.now` is its clock, in seconds. */
   readonly memory: FlowMemory;
   /** Where the packets of a burst lie: for tests that look at what is around them. */
@@ -70,11 +85,7 @@ export class OfflineHost {
   readonly #counts: Float64Array;
   #out: Uint8Array[] = [];
 
-  /**
-   * `hasSocket` answers whether the host's kernel has a socket for the flow of a packet; by default it has none. With
-   * `directorFlows` off directors do not use the flow table.
-   */
-  constructor(spec: TablesSpec, role: Role, options: { hasSocket?: (p: Parsed) => boolean; directorFlows?: boolean } = {}) {
+  constructor(spec: TablesSpec, role: Role, options: OfflineOptions = {}) {
     this.role = role;
     this.memory = createFlowMemory(
       viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
@@ -107,6 +118,16 @@ export class OfflineHost {
       this.pool.length,
       this.memory,
     );
+    if (options.drop !== undefined && options.drop.length > 0) {
+      const buckets = new TokenBuckets(new ArrayBuffer(BUCKETS_BYTES), spec.flowKey[0], spec.flowKey[1]);
+      this.context.drop = new DropRules(options.drop, this.ruleCounts, null, buckets);
+    }
+  }
+
+  /** Sets the host's clock, in milliseconds since the epoch. */
+  set now(milliseconds: number) {
+    this.memory.now = Math.trunc(milliseconds / 1000);
+    if (this.context.drop !== null) this.context.drop.clock[0] = milliseconds;
   }
 
   /**
@@ -161,8 +182,9 @@ export class OfflineHost {
   }
 
   #stage(context: Context): void {
-    if (this.role === "director") direct(context, this.#burst, LINK_RAW);
-    else receiveGue(context, this.#burst);
+    if (this.role === "target") receiveGue(context, this.#burst);
+    else if (context.drop === null) direct(context, this.#burst, LINK_RAW);
+    else context.drop.direct(context, this.#burst, LINK_RAW);
   }
 
   /** Lays a packet into slot `slot` of the burst. Returns false when a host in this role would not get to see it. */
@@ -196,5 +218,7 @@ function silentContext(c: Context): Context {
     },
   });
   const [peers, kernel] = [silent(c.toPeers), silent(c.toKernel)];
-  return createContext(c.bytes, c.counters, c.tables, peers, kernel, c.scratchStart, c.scratchEnd, c.memory);
+  const context = createContext(c.bytes, c.counters, c.tables, peers, kernel, c.scratchStart, c.scratchEnd, c.memory);
+  context.drop = c.drop;
+  return context;
 }

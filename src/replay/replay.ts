@@ -1,6 +1,7 @@
 /** A capture through a host's pipeline. */
 import { type CapturedPacket, LINKTYPE_ETHERNET, LINKTYPE_SLL, LINKTYPE_SLL2 } from "../io/pcap.ts";
 import type { TablesSpec } from "../shm/forwarding-table.ts";
+import { RULE_DROPPED, RULE_STRIDE, type RuleSpec } from "../shm/rules.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { ipInCooked, ipInCooked2, ipInEthernet } from "../wire/ethernet.ts";
 import { OfflineHost, type Role } from "./offline-host.ts";
@@ -9,6 +10,8 @@ export interface ReplayResult {
   readonly packets: number;
   /** Count by verdict; each packet has exactly one. */
   readonly verdicts: Record<string, number>;
+  /** Packets dropped by each drop rule. */
+  readonly rules: Record<string, { readonly packets: number }>;
   /** Median over rounds, bursts of 128, without the sending. */
   readonly nsPerPacket: number;
   /** What leaves, raw IP, in order. */
@@ -19,8 +22,14 @@ export interface ReplayResult {
 const MEASURE_MS = 100;
 
 /** Runs captured packets through the pipeline of the host the tables are for. */
-export function replay(spec: TablesSpec, role: Role, captured: Iterable<CapturedPacket>, measureMs = MEASURE_MS): ReplayResult {
-  const host = new OfflineHost(spec, role);
+export function replay(
+  spec: TablesSpec,
+  role: Role,
+  captured: Iterable<CapturedPacket>,
+  measureMs = MEASURE_MS,
+  drop: readonly RuleSpec[] = [],
+): ReplayResult {
+  const host = new OfflineHost(spec, role, { drop });
   const out: { bytes: Uint8Array; time: number }[] = [];
   const taken: Uint8Array[] = [];
   let packets = 0;
@@ -34,12 +43,19 @@ export function replay(spec: TablesSpec, role: Role, captured: Iterable<Captured
     }
     const bytes = packet.bytes.subarray(ip);
     taken.push(bytes);
-    host.memory.now = Math.trunc(packet.time / 1e6);
+    host.now = packet.time / 1000;
     for (const left of host.take(bytes)) out.push({ bytes: left, time: packet.time });
   }
   const verdicts = host.verdicts();
+  const rules = drop.map(({ name, slot }) => [name, { packets: host.ruleCounts[slot * RULE_STRIDE + RULE_DROPPED]! }] as const);
   if (noIp > 0) verdicts.not_ours = (verdicts.not_ours ?? 0) + noIp;
-  return { packets, verdicts, nsPerPacket: Math.round(host.measure(taken, measureMs) * 10) / 10, out };
+  return {
+    packets,
+    verdicts,
+    nsPerPacket: Math.round(host.measure(taken, measureMs) * 10) / 10,
+    out,
+    rules: Object.fromEntries(rules),
+  };
 }
 
 /** Offset of the IP header in a captured frame, -1 when it carries none. */

@@ -4,7 +4,8 @@ export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_8021Q = 0x8100;
 const ETHERTYPE_8021AD = 0x88a8;
-const HEADER = 14;
+/** Bytes of the header without tags. */
+export const ETHERNET_HEADER = 14;
 const TAG = 4;
 const MAX_TAGS = 2;
 
@@ -12,9 +13,9 @@ const isIp = (type: number): boolean => type === ETHERTYPE_IPV4 || type === ETHE
 
 /** Offset of the IP header in the Ethernet frame of `length` bytes at `o`, behind at most 2 VLAN tags; -1 when it carries no IP. */
 export function ipInEthernet(b: DataView, o: number, length: number): number {
-  if (length < HEADER) return -1;
+  if (length < ETHERNET_HEADER) return -1;
   let type = b.getUint16(o + 12);
-  let at = o + HEADER;
+  let at = o + ETHERNET_HEADER;
   for (let tags = 0; (type === ETHERTYPE_8021Q || type === ETHERTYPE_8021AD) && tags < MAX_TAGS; tags++) {
     if (at + TAG > o + length) return -1;
     type = b.getUint16(at + 2);

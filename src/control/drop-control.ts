@@ -1,0 +1,107 @@
+/** The control plane's part in drop rules: what workers and kernel are told, and what the kernel has dropped. */
+import { native } from "../io/native.ts";
+import type { LinkType } from "../io/packet-io.ts";
+import { limitsPath, readRules, ruleCountersPath, samplesPath, writeRules } from "../io/rule-files.ts";
+import { mapRegion } from "../io/runtime-files.ts";
+import { vipFilter } from "../io/vip-filter.ts";
+import { BUCKETS_BYTES, BUCKETS_LAYOUT } from "../shm/bucket-layout.ts";
+import { assignSlots, RULE_COUNTERS_LAYOUT, RULE_DROPPED, RULE_STRIDE, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
+import { SAMPLES_LAYOUT, samplesBytes } from "../shm/sample-ring.ts";
+import type { Prefix } from "../wire/address.ts";
+import { type CompiledRule, ruleChoice, rulesForKernel, uplinkFilter } from "./drop-rules.ts";
+import { Failure } from "./failure.ts";
+
+export interface DropPlace {
+  readonly runtimeDir: string;
+  readonly mode: "af-packet" | "tun";
+  readonly uplink: string;
+  readonly link: LinkType;
+  readonly workers: number;
+}
+
+/** How often the kernel is asked what it dropped, ms; its counters are of 32 bits. */
+const COUNT_MS = 500;
+
+export class DropControl {
+  readonly #place: DropPlace;
+  readonly #kernelCounts: Float64Array;
+  #rules: readonly CompiledRule[] = [];
+  #inKernel = 0;
+  #slots: readonly string[];
+  /** Descriptors of the counting sockets, the first of which counts nothing, and the slots of the others. */
+  #counting: readonly number[] = [];
+  #countedSlots: readonly number[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Makes the shared files; workers must not have started. Throws when one cannot be mapped. */
+  constructor(place: DropPlace) {
+    this.#place = place;
+    const { runtimeDir, workers } = place;
+    const counters = mapRegion(ruleCountersPath(runtimeDir), ruleCountersBytes(workers), RULE_COUNTERS_LAYOUT);
+    mapRegion(samplesPath(runtimeDir), samplesBytes(workers), SAMPLES_LAYOUT);
+    mapRegion(limitsPath(runtimeDir), BUCKETS_BYTES, BUCKETS_LAYOUT);
+    this.#kernelCounts = ruleBlock(counters.buffer, workers);
+    this.#slots = readRules(runtimeDir).slots;
+  }
+
+  /** The rules that hold now. */
+  get rules(): readonly CompiledRule[] {
+    return this.#rules;
+  }
+
+  /** Makes rules those of the next generation; `vips` are all that filters will be asked for. Throws a Failure. */
+  use(rules: readonly CompiledRule[], vips: readonly Prefix[]): void {
+    const { mode, link, runtimeDir } = this.#place;
+    const slots = assignSlots(
+      rules.map(({ name }) => name),
+      this.#slots,
+    );
+    if (slots === null) throw new Failure(`${runtimeDir}: too many drop rules have come and gone (restart the agent)`);
+    const inKernel = mode === "tun" ? 0 : rulesForKernel(vips, link, rules);
+    const specs = rules.map((rule, i) => ({
+      ...rule,
+      slot: slots.indexOf(rule.name),
+      inKernel: i < inKernel && rule.limit === null,
+    }));
+    writeRules(runtimeDir, { rules: specs, slots });
+    this.#rules = rules;
+    this.#slots = slots;
+    this.#inKernel = inKernel;
+  }
+
+  /** The filter of the uplink's sockets for these VIPs. */
+  filter(vips: readonly Prefix[]): Uint8Array {
+    const { link } = this.#place;
+    return this.#rules.length === 0 ? vipFilter(vips, link) : uplinkFilter(vips, link, this.#rules, this.#inKernel);
+  }
+
+  /** Counts from now on what the filter for these VIPs drops. Throws a NativeError. */
+  count(vips: readonly Prefix[]): void {
+    const taken = this.#rules.slice(0, this.#inKernel).filter(({ limit }) => limit === null);
+    const choice = ruleChoice(vips, this.#rules, this.#inKernel);
+    const fds = choice === null ? [] : native().openFrameCounters(this.#place.uplink, taken.length, choice);
+    this.#closeCounting();
+    this.#counting = fds;
+    this.#countedSlots = taken.map(({ name }) => this.#slots.indexOf(name));
+    if (fds.length > 0) this.#timer = setInterval(() => this.#read(), COUNT_MS).unref();
+  }
+
+  /** Stops counting. */
+  close(): void {
+    this.#closeCounting();
+  }
+
+  #closeCounting(): void {
+    clearInterval(this.#timer);
+    this.#read();
+    for (const fd of this.#counting) native().close(fd);
+    this.#counting = [];
+  }
+
+  #read(): void {
+    this.#counting.slice(1).forEach((fd, i) => {
+      const at = this.#countedSlots[i]! * RULE_STRIDE + RULE_DROPPED;
+      this.#kernelCounts[at] = this.#kernelCounts[at]! + native().packetStatistics(fd)[0];
+    });
+  }
+}

@@ -1,0 +1,103 @@
+/** Drop rules of a config compiled to classic BPF, and as much of them as the kernel can take over. */
+import { countingChoice, dropFilter, type KernelRule } from "../bpf/kernel-filter.ts";
+import { decodeProgram, validateProgram } from "../bpf/program.ts";
+import { native } from "../io/native.ts";
+import { LINK_ETHERNET, LINK_RAW, type LinkType } from "../io/packet-io.ts";
+import { vipFilter } from "../io/vip-filter.ts";
+import type { RateLimit } from "../shm/rules.ts";
+import type { Prefix } from "../wire/address.ts";
+import { ETHERNET_HEADER } from "../wire/ethernet.ts";
+import type { Config, DropConfig } from "./config.ts";
+
+/** libpcap's link type for packets that begin with the IP header. */
+const DLT_RAW = 12;
+/** Counting sockets in a group, less the one that counts nothing. */
+const MAX_COUNTED = 255;
+
+export interface CompiledRule {
+  readonly name: string;
+  readonly program: Uint8Array;
+  readonly sample: number | null;
+  readonly limit: RateLimit | null;
+}
+
+export interface Compiled {
+  readonly rules: readonly CompiledRule[];
+  /** What is wrong, each a line `drop[0].match: ...`. */
+  readonly errors: readonly string[];
+  /** That there is no libpcap, or null. The rules are empty then. */
+  readonly missing: string | null;
+}
+
+/**
+ * Prefix lengths for both families from the one in the config: an IPv6 prefix stands for an IPv4 prefix of half its length, as
+ * the /48 of a site for a /24 and the /64 of a link for one address.
+ */
+function limitOf({ pps, bps, per }: NonNullable<DropConfig["limit"]>): RateLimit {
+  if (per === null) return { pps, bps, prefix4: 0, prefix6: 0 };
+  return per <= 32
+    ? { pps, bps, prefix4: per, prefix6: 2 * per }
+    : { pps, bps, prefix4: Math.min(32, Math.ceil(per / 2)), prefix6: per };
+}
+
+/** Compiles the rules of a config for packets that begin with the IP header. */
+export function compileRules(config: Pick<Config, "drop">): Compiled {
+  const rules: CompiledRule[] = [];
+  const errors: string[] = [];
+  for (const [i, { name, match, sample, limit }] of config.drop.entries()) {
+    try {
+      const program = native().compileFilter(match, DLT_RAW);
+      const wrong = validateProgram(decodeProgram(program));
+      if (wrong === null) rules.push({ name, program, sample, limit: limit === null ? null : limitOf(limit) });
+      else errors.push(`drop[${i}].match: libpcap made a program that cannot be run: ${wrong}`);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOPCAP") return { rules: [], errors: [], missing: `drop[${i}].match: ${message}` };
+      errors.push(`drop[${i}].match: ${message} (write it as for tcpdump; see man pcap-filter)`);
+    }
+  }
+  return { rules: errors.length > 0 ? [] : rules, errors, missing: null };
+}
+
+const kernelRules = (rules: readonly CompiledRule[]): KernelRule[] =>
+  rules.map(({ program, sample, limit }) => ({ program, sample, drops: limit === null }));
+
+/** The socket filter for these VIPs with the first `inKernel` rules in it. */
+export function uplinkFilter(
+  vips: readonly Prefix[],
+  link: LinkType,
+  rules: readonly CompiledRule[],
+  inKernel: number,
+): Uint8Array {
+  const plain = vipFilter(vips, link);
+  const taken = kernelRules(rules.slice(0, inKernel));
+  return taken.some(({ drops }) => drops) ? (dropFilter(plain, taken, headerOf(link)) ?? plain) : plain;
+}
+
+/** How the kernel finds out which of the first `inKernel` rules drops a frame. Null when it drops none. */
+export function ruleChoice(vips: readonly Prefix[], rules: readonly CompiledRule[], inKernel: number): Uint8Array | null {
+  const taken = kernelRules(rules.slice(0, inKernel));
+  return taken.some(({ drops }) => drops) ? countingChoice(vipFilter(vips, LINK_RAW), taken) : null;
+}
+
+/** How many rules, from the first on, the kernel can take over. Those behind them are left to user space. */
+export function rulesForKernel(vips: readonly Prefix[], link: LinkType, rules: readonly CompiledRule[]): number {
+  const plain = vipFilter(vips, link);
+  const raw = vipFilter(vips, LINK_RAW);
+  const fits = (count: number): boolean => {
+    const taken = kernelRules(rules.slice(0, count));
+    if (taken.filter(({ drops }) => drops).length > MAX_COUNTED) return false;
+    try {
+      return dropFilter(plain, taken, headerOf(link)) !== null && countingChoice(raw, taken) !== null;
+    } catch (error) {
+      // A program that leaves no scratch word.
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  };
+  let count = rules.length;
+  while (count > 0 && !fits(count)) count--;
+  return count;
+}
+
+const headerOf = (link: LinkType): number => (link === LINK_ETHERNET ? ETHERNET_HEADER : 0);

@@ -1,0 +1,184 @@
+/**
+ * Drop rules in user space: in front of the director, over a whole burst. The first rule that matches a packet decides: it is dropped, or, by
+ * a rule with a limit, passes while there are tokens. What the kernel has dropped does not come here, but for samples of it.
+ */
+
+import { decodeProgram } from "../bpf/program.ts";
+import { type Filter, translate } from "../bpf/translate.ts";
+import type { LinkType, RxBurst } from "../io/packet-io.ts";
+import { LINK_ETHERNET, RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_STRIDE } from "../io/packet-io.ts";
+import { counterAt, countVerdict } from "../shm/counters.ts";
+import { findVip4, findVip6, type Tables } from "../shm/forwarding-table.ts";
+import { RULE_DROPPED, RULE_DROPPED_BYTES, RULE_PASSED, RULE_PASSED_BYTES, RULE_STRIDE, type RuleSpec } from "../shm/rules.ts";
+import type { SampleRing } from "../shm/sample-ring.ts";
+import { DROP_RULE, OK, RATE_LIMITED, VERDICT_NAMES } from "../shm/verdict.ts";
+import { ETHERNET_HEADER, ipInEthernet } from "../wire/ethernet.ts";
+import { IPV4_DESTINATION, IPV4_HEADER, IPV4_SOURCE } from "../wire/ipv4.ts";
+import { IPV6_DESTINATION, IPV6_HEADER, IPV6_SOURCE } from "../wire/ipv6.ts";
+import type { Context } from "./context.ts";
+import { direct } from "./director.ts";
+import type { TokenBuckets } from "./token-buckets.ts";
+
+const FRAMES = counterAt("uplinkFrames");
+const PACKETS = counterAt("uplinkPackets");
+const BYTES = counterAt("uplinkBytes");
+
+interface Rule {
+  readonly spec: RuleSpec;
+  readonly matches: Filter;
+  readonly pps: number;
+  readonly bps: number;
+  /** Matching packets until the next sample; 0: no samples. */
+  countdown: number;
+}
+
+/** `length` bytes of prefix in word `i` of an address. */
+function maskOf(bits: number, i: number): number {
+  const n = bits - 32 * i;
+  return n >= 32 ? -1 : n <= 0 ? 0 : -1 << (32 - n);
+}
+
+/** The rules of one generation, for one worker. */
+export class DropRules {
+  readonly #rules: readonly Rule[];
+  readonly #counts: Float64Array;
+  readonly #ring: SampleRing | null;
+  readonly #buckets: TokenBuckets;
+  readonly #verdictsBefore = new Float64Array(VERDICT_NAMES.length);
+  /** Milliseconds since the epoch, set by who runs the burst: one look at the clock for all of it. */
+  readonly clock = new Float64Array(1);
+  /** Of the packet judged last: packets in the frame, and the rule it is to be a sample of (-1: none). */
+  #packets = 1;
+  #sampled = -1;
+
+  /** Translates the rules. `counts` is the worker's block of rule counters. Throws a RangeError when a program is not valid. */
+  constructor(specs: readonly RuleSpec[], counts: Float64Array, ring: SampleRing | null, buckets: TokenBuckets) {
+    this.#rules = specs.map((spec) => ({
+      spec,
+      matches: translate(decodeProgram(spec.program)),
+      pps: spec.limit?.pps ?? Number.POSITIVE_INFINITY,
+      bps: spec.limit?.bps ?? Number.POSITIVE_INFINITY,
+      countdown: spec.sample ?? 0,
+    }));
+    this.#counts = counts;
+    this.#ring = ring;
+    this.#buckets = buckets;
+  }
+
+  /** Judges a burst from the uplink and steers what is left of it. */
+  direct(context: Context, burst: RxBurst, link: LinkType): void {
+    const { counters, bytes: b } = context;
+    const { records } = burst;
+    const all = burst.count;
+    const gone = { frames: 0, packets: 0, bytes: 0 };
+    let kept = 0;
+    let steered = 0;
+    for (let i = 0; i < all; i++) {
+      const r = i * RX_STRIDE;
+      const offset = records[r + RX_OFFSET]!;
+      const length = records[r + RX_LENGTH]!;
+      const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
+      const verdict =
+        ip < 0 ? OK : this.#judge(context.tables, b, ip, offset + length - ip, ip - offset, link, records[r + RX_GSO_SIZE]!);
+      const sampled = ip < 0 ? -1 : this.#sampled;
+      if (verdict !== OK) {
+        countVerdict(counters, verdict, this.#packets);
+        gone.frames++;
+        gone.packets += this.#packets;
+        gone.bytes += length;
+        if (sampled >= 0) this.#sample(b, ip, offset + length - ip, verdict, sampled);
+        continue;
+      }
+      if (kept !== i) records.copyWithin(kept * RX_STRIDE, r, r + RX_STRIDE);
+      kept++;
+      if (sampled < 0) continue;
+      // Its verdict is seen by steering it alone, in its turn.
+      steer(context, records, steered, kept - 1, link);
+      for (let v = 0; v < this.#verdictsBefore.length; v++) this.#verdictsBefore[v] = counters[v]!;
+      steer(context, records, kept - 1, kept, link);
+      const changed = this.#verdictsBefore.findIndex((count, v) => counters[v] !== count);
+      this.#sample(b, ip, offset + length - ip, Math.max(changed, OK), sampled);
+      steered = kept;
+    }
+    counters[FRAMES] = counters[FRAMES]! + gone.frames;
+    counters[PACKETS] = counters[PACKETS]! + gone.packets;
+    counters[BYTES] = counters[BYTES]! + gone.bytes;
+    burst.count = kept;
+    if (steered === 0) direct(context, burst, link);
+    else steer(context, records, steered, kept, link);
+  }
+
+  /** Verdict of the first rule that matches, OK when none does or it lets the packet pass. Sets #packets and #sampled. */
+  #judge(t: Tables, b: DataView, ip: number, length: number, before: number, link: LinkType, segment: number): number {
+    this.#sampled = -1;
+    const rules = this.#rules;
+    for (let i = 0; i < rules.length; i++) {
+      const rule = rules[i]!;
+      if (rule.matches(b, ip, length) === 0) continue;
+      return isForUs(t, b, ip, length) ? this.#decide(rule, i, b, ip, length, before, link, segment) : OK;
+    }
+    return OK;
+  }
+
+  #decide(
+    rule: Rule,
+    i: number,
+    b: DataView,
+    ip: number,
+    length: number,
+    before: number,
+    link: LinkType,
+    segment: number,
+  ): number {
+    const { spec } = rule;
+    // Of a super-segment the rules see the first header; how long its headers are is not known yet, and does not matter much.
+    const packets = segment > 0 ? Math.max(1, Math.ceil((length - IPV6_HEADER) / segment)) : 1;
+    this.#packets = packets;
+    // What the kernel judged and let through is a sample of its own choice, and counted there.
+    const kernelSaw = spec.inKernel && before === (link === LINK_ETHERNET ? ETHERNET_HEADER : 0);
+    if (kernelSaw) this.#sampled = spec.sample === null ? -1 : i;
+    else if (spec.sample !== null && --rule.countdown <= 0) {
+      rule.countdown = spec.sample;
+      this.#sampled = i;
+    }
+    const passes = spec.limit !== null && this.#takeTokens(rule, b, ip, length, packets);
+    const at = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED : RULE_DROPPED);
+    if (!kernelSaw) this.#counts[at] = this.#counts[at]! + packets;
+    const bytesAt = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED_BYTES : RULE_DROPPED_BYTES);
+    this.#counts[bytesAt] = this.#counts[bytesAt]! + length;
+    return passes ? OK : spec.limit === null ? DROP_RULE : RATE_LIMITED;
+  }
+
+  #takeTokens(rule: Rule, b: DataView, ip: number, length: number, packets: number): boolean {
+    const { slot, limit } = rule.spec;
+    const { key } = this.#buckets;
+    const isV4 = b.getUint8(ip) >>> 4 === 4;
+    key[0] = (slot << 8) | (isV4 ? 4 : 6);
+    key[1] = isV4
+      ? b.getInt32(ip + IPV4_SOURCE) & maskOf(limit!.prefix4, 0)
+      : b.getInt32(ip + IPV6_SOURCE) & maskOf(limit!.prefix6, 0);
+    for (let i = 1; i < 4; i++) key[1 + i] = isV4 ? 0 : b.getInt32(ip + IPV6_SOURCE + 4 * i) & maskOf(limit!.prefix6, i);
+    // Without a prefix both families are one.
+    if (limit!.prefix4 === 0 && limit!.prefix6 === 0) key[0] = slot << 8;
+    return this.#buckets.take(this.clock[0]!, packets, length * 8, rule.pps, rule.bps);
+  }
+
+  #sample(b: DataView, ip: number, length: number, verdict: number, rule: number): void {
+    this.#ring?.write(b, ip, length, verdict, this.#rules[rule]!.spec.slot, this.clock[0]!);
+  }
+}
+
+/** Steers the records from `from` to `to` of a burst. */
+function steer(context: Context, records: Int32Array, from: number, to: number, link: LinkType): void {
+  if (from === to) return;
+  direct(context, { records: records.subarray(from * RX_STRIDE, to * RX_STRIDE), count: to - from }, link);
+}
+
+/** Whether the packet is for a VIP or an egress IP, as the kernel's filter has it: others are not counted as dropped. */
+function isForUs(t: Tables, b: DataView, ip: number, length: number): boolean {
+  const version = length > 0 ? b.getUint8(ip) >>> 4 : 0;
+  if (version === 4) return length >= IPV4_HEADER && findVip4(t, b.getInt32(ip + IPV4_DESTINATION)) >= 0;
+  if (version !== 6 || length < IPV6_HEADER) return false;
+  const at = ip + IPV6_DESTINATION;
+  return findVip6(t, b.getInt32(at), b.getInt32(at + 4), b.getInt32(at + 8), b.getInt32(at + 12)) >= 0;
+}
