@@ -31,6 +31,7 @@ export class DropControl {
   /** Descriptors of the counting sockets, the first of which counts nothing, and the slots of the others. */
   #counting: readonly number[] = [];
   #countedSlots: readonly number[] = [];
+  #choice: Uint8Array | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   /** Makes the shared files; workers must not have started. Throws when one cannot be mapped. */
@@ -79,11 +80,23 @@ export class DropControl {
   count(vips: readonly Prefix[]): void {
     const taken = this.#rules.slice(0, this.#inKernel).filter(({ limit }) => limit === null);
     const choice = ruleChoice(vips, this.#rules, this.#inKernel);
+    if (choice !== null && this.#choice !== null && Buffer.compare(choice, this.#choice) === 0) return;
     const fds = choice === null ? [] : native().openFrameCounters(this.#place.uplink, taken.length, choice);
     this.#closeCounting();
+    this.#choice = choice;
     this.#counting = fds;
     this.#countedSlots = taken.map(({ name }) => this.#slots.indexOf(name));
     if (fds.length > 0) this.#timer = setInterval(() => this.#read(), COUNT_MS).unref();
+  }
+
+  /** The same when the filter is in force already: what cannot be done is a line, and the old rules are counted on. */
+  tryCount(vips: readonly Prefix[]): string[] {
+    try {
+      this.count(vips);
+      return [];
+    } catch (error) {
+      return [`drop rules are not counted: ${(error as Error).message}`];
+    }
   }
 
   /** Stops counting. */

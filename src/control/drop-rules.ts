@@ -8,6 +8,7 @@ import type { RateLimit } from "../shm/rules.ts";
 import type { Prefix } from "../wire/address.ts";
 import { ETHERNET_HEADER } from "../wire/ethernet.ts";
 import type { Config, DropConfig } from "./config.ts";
+import { Failure } from "./failure.ts";
 
 /** libpcap's link type for packets that begin with the IP header. */
 const DLT_RAW = 12;
@@ -57,6 +58,18 @@ export function compileRules(config: Pick<Config, "drop">): Compiled {
     }
   }
   return { rules: errors.length > 0 ? [] : rules, errors, missing: null };
+}
+
+/** The rules of a config that an agent is to act on. Throws a Failure of lines that name `file`. */
+export function usableRules(config: Pick<Config, "drop">, file: string): readonly CompiledRule[] {
+  const { rules, errors, missing } = compileRules(config);
+  const lines = missing === null ? errors : [missing];
+  if (lines.length > 0)
+    throw new Failure(
+      lines.map((line) => `${file}: ${line}`),
+      2,
+    );
+  return rules;
 }
 
 const kernelRules = (rules: readonly CompiledRule[]): KernelRule[] =>
