@@ -4,6 +4,7 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { Failure } from "../control/failure.ts";
+import * as bench from "./bench.ts";
 import * as check from "./check.ts";
 import * as down from "./down.ts";
 import type { CliEnv } from "./env.ts";
@@ -14,7 +15,7 @@ import * as run from "./run.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, stats, down, replay, lookup, lab];
+const COMMANDS = [check, run, stats, down, replay, lookup, bench, lab];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

@@ -4,9 +4,10 @@ import { type Command, Option } from "commander";
 import { configTables } from "../control/offline.ts";
 import { readCapture, writeCapture } from "../io/pcap.ts";
 import type { Role } from "../replay/offline-host.ts";
-import { type ReplayResult, replay } from "../replay/replay.ts";
+import type { ReplayResult } from "../replay/replay.ts";
 import { loadOrExit } from "./config-file.ts";
 import type { CliEnv } from "./env.ts";
+import { pipeline } from "./pipeline.ts";
 
 interface Options {
   readonly config: string;
@@ -34,13 +35,14 @@ export function register(program: Command, env: CliEnv): void {
       new Option("--role <role>", "packets come from the router, or in GUE").choices(["director", "target"]).default("director"),
     )
     .option("--json", "print JSON: packets, verdicts, nsPerPacket")
-    .action((options: Options, command: Command) => {
+    .action(async (options: Options, command: Command) => {
       const config = loadOrExit(options.config, command);
       if (!config.hosts.some((host) => host.name === options.host)) {
         const known = config.hosts.map((host) => host.name).join(", ");
         command.error(`${options.config}: hosts: no host '${options.host}' for --host (there are ${known})`, { exitCode: 2 });
       }
       let result: ReplayResult;
+      const { replay } = await pipeline<typeof import("../replay/replay.ts")>("replay/replay.ts");
       try {
         result = replay(configTables(config, options.host), options.role, readCapture(readFileSync(options.in)));
       } catch (error) {

@@ -1,12 +1,13 @@
 /** The data plane's threads, seen from the main thread: started, watched, stopped. */
 import { Worker } from "node:worker_threads";
+import { hotProgram } from "../io/bundled.ts";
 import { Failure } from "./failure.ts";
 
 const READY_MS = 20_000;
 const STOP_MS = 3_000;
 
-/** The worker's code, where it lies after compiling. Not imported: control and data plane only meet in shared memory. */
-const PROGRAM = new URL("../dataplane/worker.js", import.meta.url);
+/** The worker's code. Not imported: control and data plane only meet in shared memory. */
+const PROGRAM = hotProgram("dataplane/worker.ts");
 
 export class WorkerPool {
   readonly #workers: Worker[];
