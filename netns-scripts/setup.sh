@@ -2,7 +2,7 @@
 # What `npm start` and `npm test` run first: packages of the system, packages of npm, then the build.
 #
 #   sh netns-scripts/setup.sh          what is needed to build and to run the lab
-#   sh netns-scripts/setup.sh test     also what the tests look with (curl, ethtool, tcpdump)
+#   sh netns-scripts/setup.sh test     also what the tests look with (curl, ethtool, tcpdump), and nftables for egress IPs
 #
 # Each step is skipped when nothing is to be done, so that a second start costs a few seconds. What is missing is
 # installed when we are root on a Debian or Ubuntu; otherwise one line says what to do.
@@ -72,6 +72,7 @@ optional=
 if [ "${1-}" = test ]; then
   have curl || optional="$optional curl"
   have ethtool || optional="$optional ethtool"
+  have nft || optional="$optional nftables"
   have tcpdump || optional="$optional tcpdump"
 fi
 

@@ -46,6 +46,22 @@ function counts(now: Record<string, number>, before: Record<string, number> | un
 const sections = <K extends string>(rows: Readonly<Record<string, Record<K, number>>>): (string | number)[][] =>
   Object.entries(rows).map(([name, row]) => [name, ...Object.values<number>(row as Record<string, number>)]);
 
+/** Use of this host's slices; a dash where the reader may not look. */
+function egressTables({ egress }: Status): string[] {
+  const rows = Object.entries(egress).flatMap(([ip, { slices }]) =>
+    Object.entries(slices).map(([slice, use]) => {
+      const span = use === null ? "-" : `${use.from}-${use.to}`;
+      return [ip, slice, span, use?.connections ?? "-", use?.ports ?? "-"];
+    }),
+  );
+  if (rows.length === 0) return [];
+  const counts = Object.entries(egress).map(([ip, { exhausted, strayed }]) => [ip, exhausted ?? "-", strayed ?? "-"]);
+  return [
+    textTable(["egress IP", "slice", "ports", "connections", "ports in use"], rows),
+    textTable(["egress IP", "connections refused, no port free", "packets held back, port not ours"], counts),
+  ];
+}
+
 /** A status as text. `before` is the reading `seconds` earlier, for rates. */
 export function renderStats(now: Status, before?: Status, seconds = 1): string {
   const state = now.running ? `running, pid ${now.pid}` : `not running: pid ${now.pid} died (see \`hafl down\`)`;
@@ -59,6 +75,7 @@ export function renderStats(now: Status, before?: Status, seconds = 1): string {
     textTable(columns("verdict"), counts(now.verdicts, before?.verdicts, seconds)),
     textTable(["host", "sent", "bytes", "received", "bytes"], sections(now.perHost)),
     textTable(["service", "packets", "bytes"], sections(now.perService)),
+    ...egressTables(now),
     textTable(
       ["counter", ...workers.map((_, i) => `worker ${i}`)],
       used.map((name) => [name, ...workers.map((worker) => worker[name]!)]),

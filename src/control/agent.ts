@@ -9,11 +9,12 @@ import { Failure } from "./failure.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { Claim, runtimeDirOf } from "./instance.ts";
 import { Network } from "./network.ts";
+import { requireNft } from "./nft.ts";
 import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
-import { chooseTable, type Desired, formatStep, planSetup, vipChanges } from "./plan.ts";
+import { addressChanges, chooseTable, type Desired, formatStep, planSetup, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
 import { Publisher, type PublishResult } from "./publish.ts";
-import { loadUsable, refusedChanges, sameConfig, trackedFlows, vipsOf } from "./running-config.ts";
+import { loadUsable, ownPorts, refusedChanges, sameConfig, takenOver, trackedFlows } from "./running-config.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 export interface AgentOptions {
@@ -46,12 +47,13 @@ function findPlace(options: AgentOptions, state: HostState): Place {
   return { config, host, uplink, instance: options.instance ?? host.name, mtu: outerMtu(host, state) };
 }
 
-const desiredOf = ({ config, uplink, instance }: Place, state: HostState): Desired => ({
+const desiredOf = ({ config, host, uplink, instance }: Place, state: HostState): Desired => ({
   mode: config.io.mode,
   uplink: uplink.device,
   tun: tunName(instance),
   table: chooseTable(instance, state),
-  vips: vipsOf(config),
+  vips: takenOver(config),
+  egress: ownPorts(config, host.name),
 });
 
 /** The commands that would set up this host's network, in order. Throws a Failure. */
@@ -83,6 +85,7 @@ class Agent {
     const { config, host, instance, uplink } = this.#place;
     this.#config = config;
     requireCapabilities();
+    if (ownPorts(config, host.name).some(({ ranges }) => ranges.length > 0)) requireNft();
     this.#claim = Claim.take(options.runtimeDir ?? runtimeDirOf(instance));
     try {
       this.#claim.write({
@@ -95,7 +98,7 @@ class Agent {
       });
       this.#network = new Network(this.#claim.dir);
       if (this.#network.dirty) {
-        const problems = this.#network.undo();
+        const problems = this.#network.clear();
         log.info({ problems: problems.length > 0 ? problems : undefined }, "undone what an agent that died had left");
       }
       const wiring = {
@@ -107,7 +110,7 @@ class Agent {
         tun: tunName(instance),
         workers: config.io.workers,
       };
-      this.#descriptors = new Descriptors({ ...wiring, dips: host.dips, guePort: config.gue.port, vips: vipsOf(config) });
+      this.#descriptors = new Descriptors({ ...wiring, dips: host.dips, guePort: config.gue.port, vips: takenOver(config) });
     } catch (error) {
       this.#claim.release();
       throw error;
@@ -182,21 +185,28 @@ class Agent {
   /** Adds before, removes after: at no time is there a VIP that the tables do not know or that is filtered out. */
   #change(config: Config): void {
     const before = this.#desired!;
-    const vips = vipsOf(config);
+    const vips = takenOver(config);
+    const after: Desired = { ...before, vips, egress: ownPorts(config, this.#place.host.name) };
     const { added, removed } = vipChanges(before.vips, vips);
+    const { gained, lost, meanwhile } = addressChanges(before, after);
     let result: PublishResult;
     try {
       this.#descriptors.setFilter([...before.vips, ...added]);
-      this.#network.addVips(added, before);
+      this.#network.setPorts(meanwhile);
+      this.#network.addVips(added, after);
+      this.#network.addAddresses(gained);
       result = this.#publish(config);
     } catch (error) {
       this.#network.removeVips(added);
+      this.#network.removeAddresses(gained);
+      this.#network.setPorts(before);
       this.#descriptors.setFilter(before.vips);
       throw error;
     }
     this.#config = config;
-    this.#desired = { ...before, vips };
-    const problems = this.#network.removeVips(removed);
+    this.#desired = after;
+    const problems = [...this.#network.removeVips(removed), ...this.#network.removeAddresses(lost)];
+    this.#network.setPorts(after);
     this.#descriptors.setFilter(vips);
     const { generation, movedBuckets, buckets, pools } = result;
     const changes = { added: added.map(formatPrefix), removed: removed.map(formatPrefix) };

@@ -1,4 +1,5 @@
 /** Rules that span several parts of a config: what is named twice, what is unknown, what overlaps. */
+import { firstSlice, lastSlice, portsOfSlice } from "../steering/slices.ts";
 import { contains, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { Config, DropConfig, EgressConfig, HostConfig, PortRange } from "./config.ts";
 import type { Path, Problem } from "./config-problem.ts";
@@ -151,8 +152,12 @@ function slices(draft: Draft, { sliceSize, owners = {} }: Partial<EgressConfig>,
   const base = ["egress", index, "owners"];
   const strangers = Object.keys(owners).flatMap((host) => unknownHost(draft, host, [...base, host]));
   if (sliceSize === undefined) return strangers;
-  const first = Math.ceil(1024 / sliceSize);
-  const last = Math.floor(65536 / sliceSize) - 1;
+  const first = firstSlice(sliceSize);
+  const last = lastSlice(sliceSize);
+  const span = (n: number): string => {
+    const { from, to } = portsOfSlice(n, sliceSize);
+    return `${from}-${to}`;
+  };
   const claimed = Object.entries(owners).flatMap(([host, list]) =>
     list.map((n, i) => ({ key: String(n), path: [...base, host, i], of: n })),
   );
@@ -162,7 +167,7 @@ function slices(draft: Draft, { sliceSize, owners = {} }: Partial<EgressConfig>,
       .filter(({ of: n }) => n < first || n > last)
       .map(({ path, of: n }) => ({
         path,
-        text: `slice ${n} is ports ${n * sliceSize}-${(n + 1) * sliceSize - 1} (slices of ${sliceSize} are ${first} to ${last}: ports 1024 to 65535)`,
+        text: `slice ${n} is ports ${span(n)} (slices of ${sliceSize} are ${first} to ${last}: ports 1024 to 65535)`,
       })),
     ...twice(claimed, (key, earlier) => `slice ${key} belongs to "${earlier[3]}" already (a slice has one owner)`),
   ];

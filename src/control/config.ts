@@ -213,9 +213,7 @@ export function loadConfig(file: string): ConfigResult {
 
 /** One line for each part that is valid but that this version does not act on. */
 export function unsupported(config: Config): string[] {
-  const part = (name: "egress" | "drop", what: string): string[] =>
-    config[name].length === 0 ? [] : [`${name}: ${what} are not done by this version (remove \`${name}\`)`];
-  return [...part("egress", "shared egress IPs"), ...part("drop", "drop rules")];
+  return config.drop.length === 0 ? [] : ["drop: drop rules are not done by this version (remove `drop`)"];
 }
 
 const portsAsText = (ranges: readonly PortRange[]): unknown =>

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { formatPrefix, type Prefix } from "../wire/address.ts";
 import { Failure } from "./failure.ts";
 import { claimedVips, type HostState, ip, ourTables, readHostState } from "./host-state.ts";
-import { type Action, addVip, type Desired, formatStep, planSetup, type Step } from "./plan.ts";
+import { applyRules } from "./nft.ts";
+import { type Action, addAddress, addVip, type Desired, formatStep, keepPorts, planSetup, type Step } from "./plan.ts";
 import { namespaceNumber, type Undo, UndoFile, withLock } from "./undo-file.ts";
 
 /** What the kernel or `ip` says when the thing to be removed is gone, or the thing to be put back is there. */
@@ -14,6 +15,8 @@ const ALREADY =
 export class Network {
   readonly #own: UndoFile;
   readonly #hostPath: string;
+  /** The rules for egress IPs as last set. */
+  #rules = "";
 
   /** `runtimeDir` must exist. Instances of one host share what lies beside their directories. */
   constructor(runtimeDir: string) {
@@ -30,7 +33,9 @@ export class Network {
       return this.#locked((host) => {
         const state = readHostState();
         const desired = desire(state);
+        const kept = this.#own.steps.length;
         this.#apply(planSetup(desired, state), host);
+        if (keepPorts(desired).length === 0 && kept > 0) this.#undoOwn(({ undo }) => "nft" in undo);
         return desired;
       });
     } catch (error) {
@@ -55,9 +60,52 @@ export class Network {
     return gone.size === 0 ? [] : this.#undoOwn(({ vip }) => vip !== undefined && gone.has(vip));
   }
 
+  /** Makes egress IPs addresses of this host that it only passed packets on for. Throws a Failure. */
+  addAddresses(vips: readonly Prefix[]): void {
+    if (vips.length === 0) return;
+    this.#locked((host) => {
+      const state = readHostState();
+      this.#apply(
+        vips.flatMap((vip) => addAddress(vip, state)),
+        host,
+      );
+    });
+  }
+
+  /** The opposite: their packets are still taken over. Returns what could not be undone, a line each. */
+  removeAddresses(vips: readonly Prefix[]): string[] {
+    const gone = new Set(vips.map(formatPrefix));
+    return gone.size === 0 ? [] : this.#undoOwn(({ vip, scope }) => scope === "address" && gone.has(vip!));
+  }
+
+  /**
+   * Makes the rules for egress IPs what `desired` says, at once; without slices it removes them. Throws a Failure.
+   */
+  setPorts(desired: Desired): void {
+    const present = this.#own.steps.some(({ undo }) => "nft" in undo);
+    const [action] = keepPorts(desired);
+    const rules = JSON.stringify(action?.apply ?? null);
+    if (rules === this.#rules) return;
+    if (action !== undefined) this.#do([{ ...action, undo: present ? null : action.undo }], this.#own);
+    else if (present) this.#undoOwn(({ undo }) => "nft" in undo);
+    this.#rules = rules;
+  }
+
+  /**
+   * Undoes what an agent that died had left, but for the rules that keep ports within slices: connections from egress IPs go
+   * on behind them until setUp replaces them. Returns what could not be undone, a line each.
+   */
+  clear(): string[] {
+    return this.#undo(({ undo }) => !("nft" in undo));
+  }
+
   /** Undoes everything, newest first. Returns what could not be undone, a line each; what is gone already is no such thing. */
   undo(): string[] {
-    const own = this.#undoOwn(() => true);
+    return this.#undo(() => true);
+  }
+
+  #undo(which: (step: Undo) => boolean): string[] {
+    const own = this.#undoOwn(which);
     const rest = this.#locked((host) => {
       if (host.steps.length === 0 || ourTables().length > 0) return [];
       const problems = revert(host.steps.map(({ undo }) => undo));
@@ -142,7 +190,8 @@ function carryOut(steps: readonly Step[]): void {
   if ("sysctl" in first) {
     const problem = writeSysctl(first);
     if (problem !== null) throw new Failure(problem);
-  } else if (steps.length === 1) ip(first.ip);
+  } else if ("nft" in first) applyRules(first.nft);
+  else if (steps.length === 1) ip(first.ip);
   else batch(steps, false);
 }
 
@@ -170,7 +219,8 @@ function revert(steps: readonly Step[]): string[] {
       continue;
     }
     try {
-      if (run.length === 1) ip(run[0]!.ip);
+      if ("nft" in run[0]!) applyRules(run[0].nft);
+      else if (run.length === 1) ip(run[0]!.ip);
       else batch(run, true);
     } catch (error) {
       const said = (error as Error).message.replace(/^`.*?` failed: /, "").split("; ");

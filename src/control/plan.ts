@@ -9,9 +9,11 @@
  *
  * A VIP packet from the uplink meets a blackhole route while AF_PACKET has a copy of it, or is routed into the TUN. What
  * the agent writes to its TUN has another input device, passes rule 1 and is taken by the local table. One rule and a
- * table serve any number of VIPs; a rule per VIP would be walked by every packet of the host.
+ * table serve any number of VIPs; a rule per VIP would be walked by every packet of the host. Egress IPs are taken over like
+ * VIPs; programs may send from them once nftables keeps the source ports in the host's slices (egress-rules.ts).
  */
-import { formatPrefix, type Prefix } from "../wire/address.ts";
+import { formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
+import { egressRules, type OwnPorts, removeRules } from "./egress-rules.ts";
 import { Failure } from "./failure.ts";
 import { FAMILIES, type Family, type HostState, PROTOCOL, type Rule } from "./host-state.ts";
 
@@ -25,7 +27,8 @@ const BLACKHOLE_METRIC = "1000";
 /** One change. `ifStill`: only when the sysctl has this value, that is, when nobody else changed it meanwhile. */
 export type Step =
   | { readonly ip: readonly string[] }
-  | { readonly sysctl: string; readonly value: string; readonly ifStill?: string };
+  | { readonly sysctl: string; readonly value: string; readonly ifStill?: string }
+  | { readonly nft: string };
 
 /**
  * A change and how it is undone. Actions of scope `host` are shared by all instances on the host, and the last one undoes
@@ -46,12 +49,18 @@ export interface Desired {
   readonly tun: string;
   /** Number of our routing table. */
   readonly table: number;
+  /** VIPs and egress IPs. */
   readonly vips: readonly Prefix[];
+  /** Those of them that are egress IPs. */
+  readonly egress: readonly OwnPorts[];
 }
 
 /** The step as a command that one could type. */
-export const formatStep = (step: Step): string =>
-  "ip" in step ? `ip ${step.ip.join(" ")}` : `sysctl -w ${step.sysctl}=${step.value}`;
+export function formatStep(step: Step): string {
+  if ("ip" in step) return `ip ${step.ip.join(" ")}`;
+  if ("sysctl" in step) return `sysctl -w ${step.sysctl}=${step.value}`;
+  return step.nft.includes("\n") ? `nft -f - <<'END'\n${step.nft}END` : `nft ${step.nft}`;
+}
 
 const own = (apply: Step | null, undo: Step | null): Action => ({ scope: "own", apply, undo });
 const host = (apply: Step | null, undo: Step | null): Action => ({ scope: "host", apply, undo });
@@ -175,11 +184,22 @@ function ourRule(family: Family, { uplink, table }: Desired, rules: readonly Rul
   return own(ipStep(family, "rule", "add", ...rule), ipStep(family, "rule", "del", ...rule));
 }
 
+/** Keeps what leaves from egress IPs within this host's slices. Without slices there is nothing to do, and no nft needed. */
+export const keepPorts = ({ tun, uplink, egress }: Desired): Action[] =>
+  egress.some(({ ranges }) => ranges.length > 0)
+    ? [own({ nft: egressRules(tun, uplink, egress) }, { nft: removeRules(tun) })]
+    : [];
+
+/** Whether an address is to be on this host: an egress IP only where programs may send from it. */
+const belongsHere = (vip: Prefix, { egress }: Desired): boolean =>
+  !egress.some(({ ip, ranges }) => ranges.length === 0 && formatAddress(ip) === formatPrefix(vip));
+
 /** Takes one VIP over: its routes in our table first, then the address, so that the kernel never answers for it by itself. */
-export function addVip(vip: Prefix, { mode, tun, table }: Desired, state: HostState): Action[] {
+export function addVip(vip: Prefix, desired: Desired, state: HostState): Action[] {
+  const { mode, tun, table } = desired;
   const text = formatPrefix(vip);
   const { family } = vip.address;
-  const full = `${text.split("/")[0]}/${vip.length}`;
+  const full = fullPrefix(vip);
   const route = (...args: string[]): Action => ({
     ...own(ipStep(family, "route", "add", ...args), ipStep(family, "route", "del", ...args)),
     vip: text,
@@ -187,18 +207,29 @@ export function addVip(vip: Prefix, { mode, tun, table }: Desired, state: HostSt
   const inTable = ["table", `${table}`, "metric"];
   const actions = [route("blackhole", full, ...inTable, BLACKHOLE_METRIC, "protocol", PROTOCOL)];
   if (mode === "tun") actions.push(route(full, "dev", tun, ...inTable, TUN_METRIC, "protocol", PROTOCOL));
+  return belongsHere(vip, desired) ? [...actions, ...addAddress(vip, state)] : actions;
+}
+
+/** The prefix with its length, also where that is the whole address. */
+const fullPrefix = (vip: Prefix): string => `${formatPrefix(vip).split("/")[0]}/${vip.length}`;
+
+/** Makes one VIP an address of this host. */
+export function addAddress(vip: Prefix, state: HostState): Action[] {
+  const text = formatPrefix(vip);
+  const { family } = vip.address;
+  const full = fullPrefix(vip);
   // Somebody else's stays somebody else's; another instance's is left by whoever goes last.
-  if (state.local.has(text) && !state.claimed.has(text)) return actions;
+  if (state.local.has(text) && !state.claimed.has(text)) return [];
   const present = state.local.has(text);
   const address = (apply: Step, undo: Step): Action => ({ scope: "address", apply: present ? null : apply, undo, vip: text });
   if (vip.length < (family === 4 ? 32 : 128)) {
     const local = ["local", full, "dev", "lo", "protocol", PROTOCOL];
-    return [...actions, address(ipStep(family, "route", "add", ...local), ipStep(family, "route", "del", ...local))];
+    return [address(ipStep(family, "route", "add", ...local), ipStep(family, "route", "del", ...local))];
   }
   // Neither is ever the source of what the host sends by itself: scope host, and a preferred lifetime of 0.
   const how = family === 4 ? ["scope", "host"] : ["nodad", "preferred_lft", "0"];
   const onLo = ["addr", "add", full, "dev", "lo"];
-  return [...actions, address(ipStep(family, ...onLo, ...how), ipStep(family, "addr", "del", full, "dev", "lo"))];
+  return [address(ipStep(family, ...onLo, ...how), ipStep(family, "addr", "del", full, "dev", "lo"))];
 }
 
 /** All actions from the state to what is wanted, in order. Throws a Failure where the host cannot be made so. */
@@ -219,11 +250,30 @@ export function planSetup(desired: Desired, state: HostState): Action[] {
     ...(desired.mode === "tun" ? keepForwarding(state) : []),
     ...tunUp(desired.tun, state),
     ...families(state).map((family) => ourRule(family, desired, state.rules[family]!)),
+    // Before the addresses: nothing leaves from them untranslated.
+    ...keepPorts(desired),
     ...desired.vips.flatMap((vip) => addVip(vip, desired, state)),
   ];
 }
 
-/** What a reload changes: only VIPs do. */
+/**
+ * What a reload changes of egress IPs that stay: those that become addresses of this host with its first slice, and cease to
+ * be with its last one. `meanwhile` has the ports for while that is done: addresses are never without rules.
+ */
+export function addressChanges(before: Desired, after: Desired): { gained: Prefix[]; lost: Prefix[]; meanwhile: Desired } {
+  const isEgress = ({ egress }: Desired, vip: Prefix): boolean =>
+    egress.some(({ ip }) => formatAddress(ip) === formatPrefix(vip));
+  const both = after.vips.filter((vip) => isEgress(before, vip) && isEgress(after, vip));
+  const owned = new Set(after.egress.flatMap(({ ip, ranges }) => (ranges.length > 0 ? formatAddress(ip) : [])));
+  const leaving = before.egress.filter(({ ip }) => !owned.has(formatAddress(ip)));
+  return {
+    gained: both.filter((vip) => !belongsHere(vip, before) && belongsHere(vip, after)),
+    lost: both.filter((vip) => belongsHere(vip, before) && !belongsHere(vip, after)),
+    meanwhile: { ...after, egress: [...after.egress.filter(({ ip }) => owned.has(formatAddress(ip))), ...leaving] },
+  };
+}
+
+/** What a reload changes of the VIPs. */
 export function vipChanges(before: readonly Prefix[], after: readonly Prefix[]): { added: Prefix[]; removed: Prefix[] } {
   const [old, now] = [new Set(before.map(formatPrefix)), new Set(after.map(formatPrefix))];
   return {

@@ -1,6 +1,8 @@
 /** What a reload may change and what it may not. Pure. */
+import { portsOfSlices } from "../steering/slices.ts";
 import { formatAddress, type Prefix } from "../wire/address.ts";
 import { type Config, type ConfigResult, effectiveConfig, loadConfig, unsupported } from "./config.ts";
+import type { OwnPorts } from "./egress-rules.ts";
 
 /** All VIPs of a config. Those of two services are the same prefix, twice; who takes them over has to leave one out. */
 export function vipsOf(config: Config): Prefix[] {
@@ -13,6 +15,16 @@ const OWN_FLOWS = 1_000_000;
 
 /** Flows the table has room for. */
 export const trackedFlows = (config: Config): number => config.flowTable?.size ?? OWN_FLOWS;
+
+/** Everything that the data plane takes over from the kernel: VIPs and egress IPs. */
+export const takenOver = (config: Config): Prefix[] => [
+  ...vipsOf(config),
+  ...config.egress.map(({ ip }) => ({ address: ip, length: ip.family === 4 ? 32 : 128 })),
+];
+
+/** The egress IPs of a config and which of their ports a host owns. */
+export const ownPorts = (config: Config, host: string): OwnPorts[] =>
+  config.egress.map(({ ip, sliceSize, owners }) => ({ ip, ranges: portsOfSlices(owners[host] ?? [], sliceSize) }));
 
 /** A config that this version can act on, or error lines. */
 export function loadUsable(file: string): ConfigResult {

@@ -6,12 +6,16 @@ import { bankOf, bankSerial, CONTROL_LAYOUT, controlWords, currentGeneration } f
 import { COUNTERS_LAYOUT, type CounterSnapshot, readCounters } from "../shm/counters.ts";
 import { readNames } from "../shm/forwarding-table.ts";
 import { isRegion } from "../shm/region.ts";
+import { type EgressUse, egressUse } from "./egress-use.ts";
 import { Failure } from "./failure.ts";
 import { type InstanceInfo, readInstance } from "./instance.ts";
+import { tunName } from "./own-place.ts";
 
 export interface Status extends CounterSnapshot, InstanceInfo {
   readonly running: boolean;
   readonly generation: number;
+  /** How much of its slices the host uses, by egress IP. */
+  readonly egress: Readonly<Record<string, EgressUse>>;
 }
 
 /** A mapped file's bytes as they are now; the page cache is what the agent writes to. */
@@ -36,8 +40,9 @@ export function readStatus(dir: string): Status {
     const words = controlWords(control);
     const generation = currentGeneration(words);
     const bank = bankOf(generation);
-    const { hosts, services } = readNames(bytesOf(bankPath(dir, bank, bankSerial(words, bank))));
-    return { ...info, running: isAlive(info.pid), generation, ...readCounters(counters, hosts, services) };
+    const names = readNames(bytesOf(bankPath(dir, bank, bankSerial(words, bank))));
+    const egress = egressUse(names, info.host, info.pid, tunName(info.instance));
+    return { ...info, running: isAlive(info.pid), generation, ...readCounters(counters, names.hosts, names.services), egress };
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw new Failure(`${dir}: cannot be read: ${(error as Error).message}`);

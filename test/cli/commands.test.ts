@@ -70,17 +70,6 @@ test("the example in the help of check is a good config", async () => {
   assert.ok("config" in parseConfig(example, "example"));
 });
 
-test("check and run refuse what this version does not do", async () => {
-  const path = file("egress.yaml", `${GOOD}egress: [{ ip: 198.51.100.1, owners: { s1: [1] } }]\n`);
-  const refusal = {
-    code: 2,
-    stdout: "",
-    stderr: `${path}: egress: shared egress IPs are not done by this version (remove \`egress\`)\n`,
-  };
-  assert.deepEqual(await hafl("check", path), refusal);
-  assert.deepEqual(await hafl("run", "--config", path), refusal);
-});
-
 test("run: a bad config, a missing one and an unknown host are usage errors", async () => {
   const bad = file("bad2.yaml", "cluster: [\n");
   const { code, stderr } = await hafl("run", "--config", bad);

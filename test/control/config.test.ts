@@ -380,11 +380,10 @@ io: { mode: tun, uplink: eth0, workers: 4 }
   }
 });
 
-test("egress and drop are read in full, and named as not yet supported", () => {
+test("egress and drop are read in full, and drop named as not yet supported", () => {
   const config = good(`${GOOD}egress: [{ ip: 198.51.100.1, owners: { s1: [1] } }]\ndrop: [{ name: a, match: udp }]\n`);
   assert.deepEqual(config.egress[0]!.owners, { s1: [1] });
   assert.deepEqual(unsupported(config), [
-    "egress: shared egress IPs are not done by this version (remove `egress`)",
     "drop: drop rules are not done by this version (remove `drop`)",
   ]);
 });

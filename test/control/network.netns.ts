@@ -49,6 +49,7 @@ const desire =
     tun: `hafl-${name}`,
     table: chooseTable(name, state),
     vips,
+    egress: [],
   });
 
 before(() => {

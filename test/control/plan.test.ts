@@ -31,6 +31,7 @@ const desired = (mode: "af-packet" | "tun", ...vips: string[]): Desired => ({
   tun: "hafl-s1",
   table: 7,
   vips: vips.map((vip) => parsePrefix(vip)!),
+  egress: [],
 });
 const applied = (actions: readonly Action[]): string[] =>
   actions.flatMap(({ apply }) => (apply === null ? [] : formatStep(apply)));
