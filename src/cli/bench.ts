@@ -1,7 +1,7 @@
 /** `hafl bench`: what things cost on this machine. */
 import { type Command, InvalidArgumentError } from "commander";
 import type { Measurement } from "../bench/measure.ts";
-import { parseConfig } from "../control/config.ts";
+import { type Config, parseConfig } from "../control/config.ts";
 import type { CliEnv } from "./env.ts";
 import { pipeline } from "./pipeline.ts";
 
@@ -25,7 +25,8 @@ services:
     pool: [s1, s2, s3, s4, s5, s6, s7, s8]
 `;
 
-function benchConfig() {
+/** The configuration that is measured. */
+export function benchConfig(): Config {
   const result = parseConfig(CONFIG, "built-in");
   if ("errors" in result) throw new Error(result.errors.join("\n"));
   return result.config;
