@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { configTables } from "../control/offline.ts";
 import { readCapture, writeCapture } from "../io/pcap.ts";
+import { type Difference, diffOutputs } from "../replay/diff.ts";
 import type { Role } from "../replay/offline-host.ts";
 import type { ReplayResult } from "../replay/replay.ts";
 import { loadOrExit } from "./config-file.ts";
@@ -15,12 +16,27 @@ interface Options {
   readonly in: string;
   readonly out?: string;
   readonly role: Role;
+  readonly diff?: string;
   readonly json?: boolean;
 }
+
+const differences = (list: readonly Difference[]): string =>
+  list.map((d) => `  ${d.verdict}: packet ${d.packet}: ${d.what}${d.count > 1 ? ` (${d.count} such packets)` : ""}\n`).join("");
 
 function report(result: ReplayResult): string {
   const rows = Object.entries(result.verdicts).map(([name, count]) => `  ${name.padEnd(16)} ${count}\n`);
   return `${result.packets} packets, ${result.out.length} leave, ${result.nsPerPacket} ns each\n${rows.join("")}`;
+}
+
+function compare(result: ReplayResult, file: string, command: Command): Difference[] {
+  try {
+    return diffOutputs(
+      result.out,
+      Array.from(readCapture(readFileSync(file)), (packet) => packet.bytes),
+    );
+  } catch (error) {
+    return command.error(`error: --diff ${file}: ${(error as Error).message}`, { exitCode: 1 });
+  }
 }
 
 export function register(program: Command, env: CliEnv): void {
@@ -34,6 +50,7 @@ export function register(program: Command, env: CliEnv): void {
     .addOption(
       new Option("--role <role>", "packets come from the router, or in GUE").choices(["director", "target"]).default("director"),
     )
+    .option("--diff <pcap>", "compare what leaves with an earlier output; exit code 1 when they differ")
     .option("--json", "print JSON: packets, verdicts, nsPerPacket")
     .action(async (options: Options, command: Command) => {
       const config = loadOrExit(options.config, command);
@@ -49,7 +66,17 @@ export function register(program: Command, env: CliEnv): void {
         return command.error(`error: --in ${options.in}: ${(error as Error).message}`, { exitCode: 1 });
       }
       if (options.out !== undefined) writeFileSync(options.out, writeCapture(result.out));
+      const diff = options.diff === undefined ? [] : compare(result, options.diff, command);
       const { packets, verdicts, nsPerPacket } = result;
-      env.stdout.write(options.json === true ? `${JSON.stringify({ packets, verdicts, nsPerPacket })}\n` : report(result));
+      const more = options.diff === undefined ? {} : { diff };
+      if (options.json === true) env.stdout.write(`${JSON.stringify({ packets, verdicts, nsPerPacket, ...more })}\n`);
+      else
+        env.stdout.write(
+          report(result) +
+            (options.diff === undefined
+              ? ""
+              : `against ${options.diff}: ${diff.length === 0 ? "equal\n" : `\n${differences(diff)}`}`),
+        );
+      if (diff.length > 0) process.exitCode = 1;
     });
 }

@@ -15,7 +15,7 @@ export interface ReplayResult {
   /** Median over rounds, bursts of 128, without the sending. */
   readonly nsPerPacket: number;
   /** What leaves, raw IP, in order. */
-  readonly out: readonly { readonly bytes: Uint8Array; readonly time: number }[];
+  readonly out: readonly { readonly bytes: Uint8Array; readonly time: number; readonly verdict: string }[];
 }
 
 /** Time spent on measuring once the packets have gone through, ms. */
@@ -30,7 +30,7 @@ export function replay(
   drop: readonly RuleSpec[] = [],
 ): ReplayResult {
   const host = new OfflineHost(spec, role, { drop });
-  const out: { bytes: Uint8Array; time: number }[] = [];
+  const out: { bytes: Uint8Array; time: number; verdict: string }[] = [];
   const taken: Uint8Array[] = [];
   let packets = 0;
   let noIp = 0;
@@ -44,7 +44,9 @@ export function replay(
     const bytes = packet.bytes.subarray(ip);
     taken.push(bytes);
     host.now = packet.time / 1000;
-    for (const left of host.take(bytes)) out.push({ bytes: left, time: packet.time });
+    const left = host.take(bytes);
+    const verdict = host.lastVerdict();
+    for (const one of left) out.push({ bytes: one, time: packet.time, verdict });
   }
   const verdicts = host.verdicts();
   const rules = drop.map(({ name, slot }) => [name, { packets: host.ruleCounts[slot * RULE_STRIDE + RULE_DROPPED]! }] as const);
