@@ -83,6 +83,7 @@ export class OfflineHost {
   readonly pool: Uint8Array;
   readonly #burst = createBurst(BURST);
   readonly #counts: Float64Array;
+  readonly #before = new Float64Array(VERDICT_NAMES.length);
   #out: Uint8Array[] = [];
 
   constructor(spec: TablesSpec, role: Role, options: OfflineOptions = {}) {
@@ -136,6 +137,7 @@ export class OfflineHost {
    */
   take(packet: Uint8Array, offloads: Readonly<Record<number, number>> = {}): Uint8Array[] {
     this.#out = [];
+    this.#before.set(this.#counts.subarray(0, VERDICT_NAMES.length));
     this.#burst.count = 0;
     if (!this.#load(packet, 0)) {
       const verdict = VERDICT_NAMES.indexOf(this.role === "target" ? "not_ours" : "malformed");
@@ -146,6 +148,11 @@ export class OfflineHost {
     this.#stage(this.context);
     flush(this.context);
     return this.#out;
+  }
+
+  /** Verdict of the packet that take() took last. */
+  lastVerdict(): string {
+    return VERDICT_NAMES.find((_, i) => this.#counts[i] !== this.#before[i]) ?? "none";
   }
 
   /** Verdicts so far, those that occurred only. */
