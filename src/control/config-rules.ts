@@ -3,6 +3,7 @@ import { firstSlice, lastSlice, portsOfSlice } from "../steering/slices.ts";
 import { contains, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { Config, DropConfig, EgressConfig, HostConfig, PortRange } from "./config.ts";
 import type { Path, Problem } from "./config-problem.ts";
+import { quicProblems, showId } from "./config-quic.ts";
 import { type ServiceDraft, TABLE_SIZE_MAX } from "./config-schema.ts";
 import { closest } from "./suggest.ts";
 
@@ -128,6 +129,16 @@ function pools(draft: Draft): Problem[] {
   );
 }
 
+function serverIds(draft: Draft): Problem[] {
+  const present = draft.hosts.flatMap((of, i) =>
+    of.serverId == null ? [] : [{ key: showId(of.serverId), path: ["hosts", i, "serverId"], of }],
+  );
+  return twice(present, (key, first) => `${key} is the server id of ${at(first)} already (each host has its own)`);
+}
+
+const quicServices = (draft: Draft): Problem[] =>
+  draft.services.flatMap((service, i) => quicProblems(service, draft.hosts, ["services", i]));
+
 function egress(draft: Draft): Problem[] {
   const present = draft.egress.flatMap((of, i) =>
     of.ip === undefined ? [] : [{ key: formatAddress(of.ip), path: ["egress", i, "ip"], of: of.ip }],
@@ -199,6 +210,8 @@ export const crossProblems = (draft: Draft): Problem[] => [
   ...twiceNamed("services", draft.services),
   ...vips(draft),
   ...pools(draft),
+  ...serverIds(draft),
+  ...quicServices(draft),
   ...egress(draft),
   ...twiceNamed("drop", draft.drop),
   ...table(draft),

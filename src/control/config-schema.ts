@@ -19,6 +19,7 @@ import {
   whole,
 } from "./config-fields.ts";
 import { MISSING, show } from "./config-problem.ts";
+import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
 
 /** A service before its pool is resolved. */
 export type ServiceDraft = Omit<ServiceConfig, "pool"> & { pool: PoolDraft };
@@ -28,6 +29,7 @@ const HOST = {
   dip: read(readDips),
   weight: weight.default(1),
   state: oneOf("active", "draining", "down").default("active"),
+  serverId: read(readServerId),
 };
 const SERVICE = {
   name,
@@ -36,6 +38,7 @@ const SERVICE = {
   pool: read(readPool),
   udp: oneOf("stateless", "flow", "quic").default("flow"),
   hash: oneOf("5-tuple", "source", "source-port").default("5-tuple"),
+  quic,
 };
 const slices = z.array(whole(0, 1023), expected("a list of slices", "write { s1: [1, 2] }"));
 const EGRESS = {
@@ -107,7 +110,7 @@ export const PARTS = {
   },
   services: {
     schema: object(SERVICE, "{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }"),
-    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"] },
+    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"], quic: QUIC_KEYS },
     fields: SERVICE,
     least: 0,
     most: 1024,

@@ -4,6 +4,7 @@ import { isScalar, parseDocument, stringify } from "yaml";
 import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
+import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
 import { type ListPart, PARTS, type ServiceDraft } from "./config-schema.ts";
 
@@ -13,6 +14,8 @@ export interface HostConfig {
   readonly dips: readonly Address[];
   readonly weight: number;
   readonly state: "active" | "draining" | "down";
+  /** By which QUIC connection IDs name the host, 0 to 2^32 - 1; null: they do not. */
+  readonly serverId: number | null;
 }
 
 /** Both ends belong to it; any port is 0 to 65535. */
@@ -30,6 +33,16 @@ export interface ServiceConfig {
   readonly pool: readonly { readonly host: string; readonly weight: number }[];
   readonly udp: "stateless" | "flow" | "quic";
   readonly hash: "5-tuple" | "source" | "source-port";
+  /** Where connection IDs carry the server id; null unless `udp` is quic. */
+  readonly quic: QuicConfig | null;
+}
+
+export interface QuicConfig {
+  /** First byte of the server id in the connection ID, and its bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** The low 5 bits of the first octet are the length of the rest of the connection ID. */
+  readonly selfLength: boolean;
 }
 
 export interface EgressConfig {
@@ -156,10 +169,11 @@ function freeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** Fills in the pool: all hosts where none is named, the host's own weight where none is given. */
+/** Fills in the layout of connection IDs, and the pool: all hosts where none is named, the host's own weight where none is given. */
 function serviceOf(service: ServiceDraft, weights: ReadonlyMap<string, number>): ServiceConfig {
   const pool = service.pool ?? [...weights.keys()].map((host) => ({ host, weight: null }));
-  return { ...service, pool: pool.map(({ host, weight }) => ({ host, weight: weight ?? weights.get(host)! })) };
+  const quic = service.udp === "quic" ? (service.quic ?? QUIC_DEFAULT) : null;
+  return { ...service, quic, pool: pool.map(({ host, weight }) => ({ host, weight: weight ?? weights.get(host)! })) };
 }
 
 /**
@@ -226,14 +240,15 @@ export function effectiveConfig(config: Config): string {
   const plain = {
     cluster: config.cluster,
     seed: Buffer.from(config.seed).toString("hex"),
-    hosts: config.hosts.map(({ name, dips, weight, state }) => ({ name, dip: dips.map(formatAddress), weight, state })),
-    services: config.services.map(({ name, vips, ports, pool, udp, hash }) => ({
+    hosts: config.hosts.map(({ name, dips, ...host }) => ({ name, dip: dips.map(formatAddress), ...host })),
+    services: config.services.map(({ name, vips, ports, pool, udp, hash, quic }) => ({
       name,
       vips: vips.map(formatPrefix),
       ports: { tcp: portsAsText(ports.tcp), udp: portsAsText(ports.udp) },
       pool: Object.fromEntries(pool.map(({ host, weight }) => [host, weight])),
       udp,
       hash,
+      quic,
     })),
     egress: config.egress.map(({ ip, sliceSize, owners }) => ({ ip: formatAddress(ip), sliceSize, owners })),
     drop: config.drop.map(({ limit, ...rule }) => ({

@@ -1,12 +1,13 @@
 /** From a configuration and its history to the contents of a bank. Pure. */
 import type { HostSpec, PoolSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
 import type { RangeSpec } from "../shm/port-table.ts";
+import type { QuicSpec } from "../shm/quic-table.ts";
 import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { type ChainTable, chainTable } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { formatAddress, mappedLength } from "../wire/address.ts";
-import type { Config, EgressConfig, HostConfig, PortRange } from "./config.ts";
+import type { Config, EgressConfig, HostConfig, PortRange, ServiceConfig } from "./config.ts";
 import { downHosts, type History } from "./generation-history.ts";
 
 /** Largest outer packet when nothing is known of the path. */
@@ -54,6 +55,7 @@ export function tablesSpec(
       pool: distinct.indexOf(tables.get(s.name)!),
       hash: s.hash,
       udp: s.udp,
+      quic: quicSpec(s, config, history, idOf),
     })),
     pools,
     vips: vipSpecs(config),
@@ -66,6 +68,17 @@ function egressSpec({ ip, sliceSize, owners }: EgressConfig, config: Config, idO
   const up = config.hosts.filter(({ state }) => state !== "down");
   const pairs = up.flatMap(({ name }) => (owners[name] ?? []).map((slice): [number, number] => [slice, idOf(name)]));
   return { name: formatAddress(ip), words: ip.words, family: ip.family, sliceSize, owners: new Map(pairs) };
+}
+
+/** Server ids of the hosts that are in the pool or still in its chains, other than those that are down. */
+function quicSpec(service: ServiceConfig, config: Config, history: History, idOf: (name: string) => number): QuicSpec | null {
+  if (service.quic === null) return null;
+  const recent = (history.pools[service.name] ?? []).flatMap(({ hosts }) => hosts.map(({ name }) => name));
+  const members = new Set([...service.pool.map(({ host }) => host), ...recent]);
+  const servers = config.hosts.flatMap(({ name, serverId, state }): [number, number][] =>
+    serverId === null || state === "down" || !members.has(name) ? [] : [[serverId, idOf(name)]],
+  );
+  return { ...service.quic, servers };
 }
 
 function toIds(plane: Uint16Array, ids: readonly number[]): Uint16Array {

@@ -33,6 +33,7 @@ import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
 import { FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
 const FRAMES = counterAt("uplinkFrames");
@@ -105,7 +106,9 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
   const service = serviceOf(t, vip, p);
   if (service < 0) return -service;
   const chain = context.chain;
-  setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
+  if (p.protocol !== UDP || !setQuicChain(chain, b, t, service, p)) {
+    setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
+  }
   if (chain.first === NO_HOST) return NO_HOST_LEFT;
   if (chain.first === t.self) {
     // The same question that a target asks.

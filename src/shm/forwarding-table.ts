@@ -3,8 +3,8 @@
  * one is read while the other is written (see control-block.ts).
  *
  * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, ports, two
- * address tables (VIP -> VIP index, peer address -> host id), the slices of egress IPs, the chains as 16-bit planes, and the
- * names as JSON. Egress IPs are found in the table of VIPs, with indexes behind those of all VIPs.
+ * address tables (VIP -> VIP index, peer address -> host id), the slices of egress IPs, QUIC server ids, the chains as 16-bit
+ * planes, and the names as JSON. Egress IPs are found in the table of VIPs, with indexes behind those of all VIPs.
  */
 import {
   type AddressEntry,
@@ -15,10 +15,11 @@ import {
   writeAddressTable,
 } from "./address-table.ts";
 import { findPort, portTableWords, type VipPorts, writePortTable } from "./port-table.ts";
+import { type QuicSpec, quicWords, writeQuic } from "./quic-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { type EgressSpec, findSliceOwner, sliceTableWords, writeSliceTable } from "./slice-table.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 4 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 5 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -51,11 +52,15 @@ export const HAS_IPV6 = 2;
 /** The host may own flows: it is active or being drained. */
 export const IS_ALIVE = 4;
 
-/** Words of a service: where the chains of its pool start, in 16-bit words; how flows are hashed; what to do with UDP. */
+/**
+ * Words of a service: where the chains of its pool start, in 16-bit words; how flows are hashed; what to do with UDP; where
+ * its QUIC server ids lie, or 0.
+ */
 const SERVICE_STRIDE = 4;
 const SERVICE_CHAINS = 0;
 const SERVICE_HASH = 1;
 const SERVICE_UDP = 2;
+const SERVICE_QUIC = 3;
 export const HASH_MODES = ["5-tuple", "source", "source-port"] as const;
 export const UDP_MODES = ["stateless", "flow", "quic"] as const;
 export const HASH_5_TUPLE = 0;
@@ -86,6 +91,8 @@ export interface ServiceSpec {
   readonly pool: number;
   readonly hash: (typeof HASH_MODES)[number];
   readonly udp: (typeof UDP_MODES)[number];
+  /** Null where connection IDs are not looked at. */
+  readonly quic: QuicSpec | null;
 }
 export interface PoolSpec {
   /** Planes of host ids: first hops, second hops, ...; NO_HOST behind the end of a chain. */
@@ -146,9 +153,10 @@ function placement(spec: TablesSpec, names: Uint8Array) {
   const vipTable = take(addressTableWords(spec.vips.length + spec.egress.length));
   const peerTable = take(addressTableWords(spec.hosts.length * 2));
   const slices = take(sliceTableWords(spec.egress));
+  const quic = spec.services.map((service) => (service.quic === null ? 0 : take(quicWords(service.quic))));
   const chains = take(spec.pools.reduce((n, p) => n + Math.ceil((p.planes.length * spec.tableSize) / 2), 0));
   const namesAt = take(Math.ceil(names.length / 4));
-  return { hosts, services, vips, ports, vipTable, peerTable, slices, chains, names: namesAt, bytes: at * 4 };
+  return { hosts, services, vips, ports, vipTable, peerTable, slices, quic, chains, names: namesAt, bytes: at * 4 };
 }
 
 /** Bytes of the region the tables need. */
@@ -203,6 +211,8 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
     words[o + SERVICE_CHAINS] = chainsOf[service.pool]!;
     words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
     words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
+    words[o + SERVICE_QUIC] = at.quic[i]!;
+    if (service.quic !== null) writeQuic(words, at.quic[i]!, service.quic);
   });
   words.set(
     spec.vips.map((vip) => vip.portless),
@@ -319,6 +329,10 @@ export const hashMode = (t: Tables, service: number): number => t.words[t.servic
 
 /** Position in UDP_MODES of a service. */
 export const udpMode = (t: Tables, service: number): number => t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_UDP]!;
+
+/** Word offset of the record of a service's QUIC server ids, or 0. */
+export const quicRecord = (t: Tables, service: number): number =>
+  t.words[t.servicesAt + service * SERVICE_STRIDE + SERVICE_QUIC]!;
 
 /** Bucket of a flow hash: the table's share of 32 bits, exact in a float64 and without a division. */
 export const bucketOf = (t: Tables, hash: number): number => ((hash >>> 0) * t.tableSize * 2 ** -32) | 0;

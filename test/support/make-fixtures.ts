@@ -5,9 +5,10 @@ import { fileURLToPath } from "node:url";
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW, writeCapture } from "../../src/io/pcap.ts";
 import { DIRECTOR_CASES } from "./director-cases.ts";
 import { CONFIG, type Fixture, HOST } from "./fixture.ts";
+import { QUIC_CASES } from "./quic-cases.ts";
 import { TARGET_CASES } from "./target-cases.ts";
 
-export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES];
+export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...QUIC_CASES, ...MTU_CASES];
 export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 
 /** Packets are a millisecond apart. */
