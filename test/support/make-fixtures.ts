@@ -8,7 +8,7 @@ import { CONFIG, type Fixture, HOST } from "./fixture.ts";
 import { QUIC_CASES } from "./quic-cases.ts";
 import { TARGET_CASES } from "./target-cases.ts";
 
-export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...QUIC_CASES, ...MTU_CASES];
+export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...QUIC_CASES];
 export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 
 /** Packets are a millisecond apart. */
