@@ -1,7 +1,7 @@
 /** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
 
 import { MAX_HOSTS } from "../shm/counters.ts";
-import { type Generation, liveGenerations, MAX_CHAIN, sameHosts } from "../steering/generations.ts";
+import { type Generation, liveGenerations, sameHosts } from "../steering/generations.ts";
 import type { WeightedHost } from "../steering/maglev.ts";
 import type { Config, ServiceConfig } from "./config.ts";
 
@@ -51,18 +51,18 @@ export function poolGenerations(
   now: number,
 ): Generation[] {
   const active = activeHosts(config, service);
-  const known = new Set(config.hosts.map((h) => h.name));
   let list = [...before];
   if (list.length === 0) {
     const owning = owningHosts(config, service);
     if (!sameHosts(owning, active)) list = [{ id: 1, time: now, hosts: owning }];
   }
-  const newest = list[0];
-  if (newest === undefined || !sameHosts(newest.hosts, active))
-    list.unshift({ id: (newest?.id ?? 0) + 1, time: now, hosts: active });
+  const [newest, ...older] = list;
+  if (newest === undefined || !sameHosts(newest.hosts, active)) {
+    const rest = newest === undefined ? [] : [{ ...newest, superseded: now }, ...older];
+    list = [{ id: (newest?.id ?? 0) + 1, time: now, hosts: active }, ...rest];
+  }
   // A host that has left the configuration has no address any more.
-  const present = list.map((g) => ({ ...g, hosts: g.hosts.filter((h) => known.has(h.name)) }));
-  return liveGenerations(present, now, config.table.drainSeconds * 1000).slice(0, 2 * MAX_CHAIN);
+  return liveGenerations(list, now, config.table.drainSeconds * 1000, new Set(config.hosts.map((h) => h.name)));
 }
 
 /** The history after a configuration has become current at `now`, ms since the epoch. */

@@ -21,7 +21,9 @@ services:
 table: { size: 101, drainSeconds: 60 }
 `);
 
-const members = (h: History): string[] => (h.pools.web ?? []).map((g) => g.hosts.map((host) => host.name).join(""));
+/** Names of the hosts of each generation, those that are gone in capitals. */
+const members = (h: History): string[] =>
+  (h.pools.web ?? []).map((g) => g.hosts.map(({ name, gone }) => (gone ? name.toUpperCase() : name)).join(""));
 
 test("a change of the pool makes a generation; the same again makes none", () => {
   let h = advanceHistory(newHistory(), config("a", "b"), T0);
@@ -39,11 +41,12 @@ test("a change of the pool makes a generation; the same again makes none", () =>
   );
 });
 
-test("a superseded generation counts until the drain time is over", () => {
+test("a host that left counts until the drain time is over, also when others change meanwhile", () => {
   let h = advanceHistory(newHistory(), config("a", "b"), T0);
-  h = advanceHistory(h, config("a", "b", "c"), T0 + 10_000);
-  assert.deepEqual(members(advanceHistory(h, config("a", "b", "c"), T0 + 69_999)), ["abc", "ab"]);
-  assert.deepEqual(members(advanceHistory(h, config("a", "b", "c"), T0 + 70_000)), ["abc"]);
+  h = advanceHistory(h, config("a", "b-draining"), T0 + 10_000);
+  h = advanceHistory(h, config("a", "b-draining", "c"), T0 + 20_000);
+  assert.deepEqual(members(advanceHistory(h, config("a", "b-draining", "c"), T0 + 69_999)), ["ac", "a", "ab"]);
+  assert.deepEqual(members(advanceHistory(h, config("a", "b-draining", "c"), T0 + 70_000)), ["ac", "a", "aB"]);
 });
 
 test("a host being drained gets no new flows and keeps its old ones, also for an agent that starts now", () => {
@@ -53,9 +56,9 @@ test("a host being drained gets no new flows and keeps its old ones, also for an
   assert.deepEqual(members(advanceHistory(newHistory(), config("a", "b-down"), T0)), ["a"]);
 });
 
-test("a host that has left the configuration is in no generation", () => {
+test("a host that has left the configuration is gone from all generations", () => {
   const h = advanceHistory(advanceHistory(newHistory(), config("a", "b"), T0), config("a"), T0 + 1000);
-  assert.deepEqual(members(h), ["a", "a"]);
+  assert.deepEqual(members(h), ["a", "aB"]);
 });
 
 test("hosts keep their ids, and a new host does not get the id of one that has left", () => {

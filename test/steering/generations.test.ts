@@ -58,12 +58,51 @@ test("hosts that are down are left out everywhere, and every bucket keeps a firs
   assert.ok(now.every((chain) => /^(b|c|bc|cb)$/.test(chain)));
 });
 
-test("a generation lives until the drain time after it was superseded", () => {
-  const list = [generation(3, "a", 50_000), generation(2, "b", 20_000), generation(1, "c", 0)];
-  const ids = (now: number): number[] => liveGenerations(list, now, 10_000).map((g) => g.id);
-  assert.deepEqual(ids(29_999), [3, 2, 1]);
-  assert.deepEqual(ids(30_000), [3, 2]);
-  assert.deepEqual(ids(60_000), [3]);
+const known = new Set("abcd");
+
+test("a host that left is in the chains until the drain time after that, and shapes the older table for ever", () => {
+  const list = [generation(3, "ab", 50_000), generation(2, "abd", 20_000), generation(1, "abc", 0)];
+  const members = (now: number): string[] =>
+    liveGenerations(list, now, 10_000, known).map((g) => g.hosts.map((h) => (h.gone ? h.name.toUpperCase() : h.name)).join(""));
+  assert.deepEqual(members(29_999), ["ab", "abd", "abc"]);
+  assert.deepEqual(members(30_000), ["ab", "abd", "abC"]);
+  assert.deepEqual(members(60_000), ["ab", "abD", "abC"]);
+});
+
+test("the drain time of a host begins when it leaves, for all its buckets, however old their generation", () => {
+  const list = [generation(3, "ab", 50_000), generation(2, "abd", 20_000), generation(1, "abcd", 0)];
+  const owners = (now: number): Set<string> => new Set(chains(liveGenerations(list, now, 10_000, known)).join(""));
+  const ofOldest = chains([generation(1, "abcd")]);
+  chains(liveGenerations(list, 59_999, 10_000, known)).forEach((chain, bucket) => {
+    if (ofOldest[bucket] === "d") assert.ok(chain.includes("d"), `bucket ${bucket}: ${chain}`);
+  });
+  assert.deepEqual([owners(59_999).has("d"), owners(60_000).has("d"), owners(59_999).has("c")], [true, false, false]);
+});
+
+test("hosts that stay keep the flows of buckets that moved away from them, also when the drain time is over", () => {
+  const heavier = { ...generation(2, "abc", 1000), hosts: [{ name: "a", weight: 2 }, ...generation(2, "bc").hosts] };
+  const late = chains(liveGenerations([heavier, generation(1, "abc", 0)], 99_000, 10_000, known));
+  const before = chains([generation(1, "abc")]);
+  assert.ok(late.some((chain) => chain.length > 1));
+  late.forEach((chain, bucket) => {
+    assert.ok(chain.includes(before[bucket]!), `bucket ${bucket}: ${chain} without ${before[bucket]}`);
+  });
+});
+
+test("a host that is known no more is in no chain at once, and no bucket of the others moves in the past", () => {
+  const now = chains(liveGenerations([generation(2, "abc", 1000), generation(1, "abcd", 0)], 1001, 10_000, new Set("abc")));
+  const before = chains([generation(1, "abcd")]);
+  now.forEach((chain, bucket) => {
+    assert.ok(!chain.includes("d"));
+    if (before[bucket] !== "d") assert.ok(chain.includes(before[bucket]!), `bucket ${bucket}`);
+  });
+});
+
+test("of generations with the same table the newest counts, and none without an owner", () => {
+  const list = [generation(4, "ab", 3000), generation(3, "cd", 2000), generation(2, "ab", 1000), generation(1, "abc", 0)];
+  const ids = (now: number): number[] => liveGenerations(list, now, 10_000, known).map((g) => g.id);
+  assert.deepEqual(ids(4000), [4, 3, 1]);
+  assert.deepEqual(ids(50_000), [4, 1]);
 });
 
 test("membership vectors are compared as sets with weights", () => {
