@@ -67,8 +67,10 @@ if [ -n "$required" ]; then
   apt_install $required || { tail -n 20 "$log" >&2; die "apt-get could not install:$required"; }
 fi
 
-# Without these everything but one feature works, or one test is skipped.
+# Without these everything but one feature works, or one test is skipped. libpcap is loaded at run time, for drop rules.
 optional=
+have_libpcap() { [ -n "$(ls /usr/lib*/libpcap.so* /usr/lib/*/libpcap.so* /usr/local/lib/libpcap.so* 2>/dev/null)" ]; }
+have_libpcap || optional="$optional libpcap0.8"
 if [ "${1-}" = test ]; then
   have curl || optional="$optional curl"
   have ethtool || optional="$optional ethtool"

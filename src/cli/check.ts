@@ -1,6 +1,7 @@
 /** `hafl check`: is a config right, and what does it say in full. */
 import type { Command } from "commander";
-import { effectiveConfig, loadConfig, unsupported } from "../control/config.ts";
+import { effectiveConfig, loadConfig } from "../control/config.ts";
+import { compileRules } from "../control/drop-rules.ts";
 import type { CliEnv } from "./env.ts";
 
 interface Options {
@@ -11,8 +12,13 @@ interface Options {
 /** Checks a config file and prints the outcome. Returns the exit code: 2 when anything is wrong. */
 export function check(file: string, options: Options, env: CliEnv): 0 | 2 {
   const result = loadConfig(file);
-  const errors = "errors" in result ? result.errors : unsupported(result.config).map((line) => `${file}: ${line}`);
-  if (options.json === true) env.stdout.write(`${JSON.stringify({ ok: errors.length === 0, errors })}\n`);
+  const rules = "errors" in result ? null : compileRules(result.config);
+  const errors = "errors" in result ? result.errors : rules!.errors.map((line) => `${file}: ${line}`);
+  // Whether an expression is right only libpcap can say; this may be another machine than the one that runs the agent.
+  const warnings = rules === null || rules.missing === null ? [] : [`${file}: warning: not checked: ${rules.missing}`];
+  if (options.json !== true) for (const warning of warnings) env.stderr.write(`${warning}\n`);
+  if (options.json === true)
+    env.stdout.write(`${JSON.stringify({ ok: errors.length === 0, errors, ...(warnings.length > 0 ? { warnings } : {}) })}\n`);
   else if (errors.length > 0) env.stderr.write(`${errors.join("\n")}\n`);
   else if ("config" in result && options.effective !== true) {
     const { cluster, hosts, services } = result.config;

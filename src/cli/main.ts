@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { Failure } from "../control/failure.ts";
 import * as bench from "./bench.ts";
+import * as capture from "./capture.ts";
 import * as check from "./check.ts";
 import * as down from "./down.ts";
 import type { CliEnv } from "./env.ts";
@@ -15,7 +16,7 @@ import * as run from "./run.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, stats, down, replay, lookup, bench, lab];
+const COMMANDS = [check, run, stats, capture, down, replay, lookup, bench, lab];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

@@ -1,6 +1,7 @@
 /** `hafl replay`: a capture through the pipeline of one host. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { replayRules } from "../control/drop-rules.ts";
 import { configTables } from "../control/offline.ts";
 import { readCapture, writeCapture } from "../io/pcap.ts";
 import { type Difference, diffOutputs } from "../replay/diff.ts";
@@ -25,7 +26,8 @@ const differences = (list: readonly Difference[]): string =>
 
 function report(result: ReplayResult): string {
   const rows = Object.entries(result.verdicts).map(([name, count]) => `  ${name.padEnd(16)} ${count}\n`);
-  return `${result.packets} packets, ${result.out.length} leave, ${result.nsPerPacket} ns each\n${rows.join("")}`;
+  const rules = Object.entries(result.rules).map(([name, { packets }]) => `  rule ${name.padEnd(11)} ${packets}\n`);
+  return `${result.packets} packets, ${result.out.length} leave, ${result.nsPerPacket} ns each\n${rows.join("")}${rules.join("")}`;
 }
 
 function compare(result: ReplayResult, file: string, command: Command): Difference[] {
@@ -58,17 +60,19 @@ export function register(program: Command, env: CliEnv): void {
         const known = config.hosts.map((host) => host.name).join(", ");
         command.error(`${options.config}: hosts: no host '${options.host}' for --host (there are ${known})`, { exitCode: 2 });
       }
+      const drop = replayRules(config, options.config);
       let result: ReplayResult;
       const { replay } = await pipeline<typeof import("../replay/replay.ts")>("replay/replay.ts");
       try {
-        result = replay(configTables(config, options.host), options.role, readCapture(readFileSync(options.in)));
+        const captured = readCapture(readFileSync(options.in));
+        result = replay(configTables(config, options.host), options.role, captured, undefined, drop);
       } catch (error) {
         return command.error(`error: --in ${options.in}: ${(error as Error).message}`, { exitCode: 1 });
       }
       if (options.out !== undefined) writeFileSync(options.out, writeCapture(result.out));
       const diff = options.diff === undefined ? [] : compare(result, options.diff, command);
-      const { packets, verdicts, nsPerPacket } = result;
-      const more = options.diff === undefined ? {} : { diff };
+      const { packets, verdicts, nsPerPacket, rules } = result;
+      const more = { ...(drop.length > 0 ? { rules } : {}), ...(options.diff === undefined ? {} : { diff }) };
       if (options.json === true) env.stdout.write(`${JSON.stringify({ packets, verdicts, nsPerPacket, ...more })}\n`);
       else
         env.stdout.write(

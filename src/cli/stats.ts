@@ -76,6 +76,14 @@ export function renderStats(now: Status, before?: Status, seconds = 1): string {
     textTable(["host", "sent", "bytes", "received", "bytes"], sections(now.perHost)),
     textTable(["service", "packets", "bytes"], sections(now.perService)),
     ...egressTables(now),
+    ...(Object.keys(now.rules).length === 0
+      ? []
+      : [
+          textTable(
+            ["drop rule", "dropped", "in the kernel", "passed its limit"],
+            Object.entries(now.rules).map(([name, rule]) => [name, rule.packets, rule.inKernel, rule.passedPackets]),
+          ),
+        ]),
     textTable(
       ["counter", ...workers.map((_, i) => `worker ${i}`)],
       used.map((name) => [name, ...workers.map((worker) => worker[name]!)]),

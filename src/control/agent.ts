@@ -1,10 +1,12 @@
 /** The agent: makes this host a director and a target of its cluster, follows the config file, and leaves no trace. */
 import { resolve } from "node:path";
 import type { Logger } from "pino";
-import { formatPrefix } from "../wire/address.ts";
+import { formatPrefix, type Prefix } from "../wire/address.ts";
 import type { Config, HostConfig } from "./config.ts";
 import { ConfigWatch } from "./config-watch.ts";
 import { Descriptors } from "./descriptors.ts";
+import { DropControl } from "./drop-control.ts";
+import { usableRules } from "./drop-rules.ts";
 import { Failure } from "./failure.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { Claim, runtimeDirOf } from "./instance.ts";
@@ -70,6 +72,7 @@ class Agent {
   readonly #place: Place;
   readonly #claim: Claim;
   readonly #network: Network;
+  readonly #drops: DropControl;
   readonly #descriptors: Descriptors;
   readonly #publisher: Publisher;
   #config: Config;
@@ -110,14 +113,20 @@ class Agent {
         tun: tunName(instance),
         workers: config.io.workers,
       };
-      this.#descriptors = new Descriptors({ ...wiring, dips: host.dips, guePort: config.gue.port, vips: takenOver(config) });
+      const vips = takenOver(config);
+      this.#drops = new DropControl({ ...wiring, runtimeDir: this.#claim.dir });
+      this.#drops.use(usableRules(config, options.config), vips);
+      const filter = (prefixes: readonly Prefix[]): Uint8Array => this.#drops.filter(prefixes);
+      this.#descriptors = new Descriptors({ ...wiring, dips: host.dips, guePort: config.gue.port, vips, filter });
     } catch (error) {
       this.#claim.release();
       throw error;
     }
     try {
+      this.#drops.count(takenOver(config));
       this.#publisher = Publisher.open(this.#claim.dir, config.io.workers, trackedFlows(config));
     } catch (error) {
+      this.#drops.close();
       this.#descriptors.close();
       this.#claim.release();
       throw error;
@@ -189,14 +198,17 @@ class Agent {
     const after: Desired = { ...before, vips, egress: ownPorts(config, this.#place.host.name) };
     const { added, removed } = vipChanges(before.vips, vips);
     const { gained, lost, meanwhile } = addressChanges(before, after);
+    const rulesBefore = this.#drops.rules;
     let result: PublishResult;
     try {
       this.#descriptors.setFilter([...before.vips, ...added]);
       this.#network.setPorts(meanwhile);
       this.#network.addVips(added, after);
       this.#network.addAddresses(gained);
+      this.#drops.use(usableRules(config, this.#options.config), [...before.vips, ...added]);
       result = this.#publish(config);
     } catch (error) {
+      this.#drops.use(rulesBefore, before.vips);
       this.#network.removeVips(added);
       this.#network.removeAddresses(gained);
       this.#network.setPorts(before);
@@ -208,6 +220,7 @@ class Agent {
     const problems = [...this.#network.removeVips(removed), ...this.#network.removeAddresses(lost)];
     this.#network.setPorts(after);
     this.#descriptors.setFilter(vips);
+    problems.push(...this.#drops.tryCount(vips));
     const { generation, movedBuckets, buckets, pools } = result;
     const changes = { added: added.map(formatPrefix), removed: removed.map(formatPrefix) };
     const moves = pools.map(
@@ -248,6 +261,7 @@ class Agent {
       this.#publisher.stop();
       this.#descriptors.wake();
     });
+    this.#drops.close();
     this.#descriptors.close();
     this.#claim.release();
   }

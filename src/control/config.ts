@@ -225,11 +225,6 @@ export function loadConfig(file: string): ConfigResult {
   return parseConfig(text, file);
 }
 
-/** One line for each part that is valid but that this version does not act on. */
-export function unsupported(config: Config): string[] {
-  return config.drop.length === 0 ? [] : ["drop: drop rules are not done by this version (remove `drop`)"];
-}
-
 const portsAsText = (ranges: readonly PortRange[]): unknown =>
   ranges.some(({ from, to }) => to - from === 65535)
     ? "any"

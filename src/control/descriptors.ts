@@ -4,7 +4,6 @@
  */
 import { native } from "../io/native.ts";
 import { GUE_FIRST_SOURCE_PORT, GUE_SOURCE_PORTS, type LinkType } from "../io/packet-io.ts";
-import { vipFilter } from "../io/vip-filter.ts";
 import { type Address, formatAddress, type Prefix } from "../wire/address.ts";
 import { Failure } from "./failure.ts";
 
@@ -21,6 +20,8 @@ export interface Wiring {
   readonly dips: readonly Address[];
   readonly guePort: number;
   readonly vips: readonly Prefix[];
+  /** The socket filter of the uplink for these prefixes. */
+  readonly filter: (vips: readonly Prefix[]) => Uint8Array;
 }
 
 /** What one worker is given; WorkerOptions of the data plane, without what is the same for all. */
@@ -73,7 +74,7 @@ export class Descriptors {
   /** Lets packets to these prefixes through, and no others. */
   setFilter(vips: readonly Prefix[]): void {
     if (this.#wiring.mode === "tun") return;
-    const filter = vipFilter(vips, this.#wiring.link);
+    const filter = this.#wiring.filter(vips);
     for (const { uplinkFd } of this.workers) native().setFilter(uplinkFd, filter);
   }
 
@@ -112,9 +113,9 @@ export class Descriptors {
   }
 
   #openUplink(): number {
-    const { uplink, workers, instance, vips, link } = this.#wiring;
+    const { uplink, workers, instance, vips, filter } = this.#wiring;
     const group = workers > 1 ? fanoutGroup(instance) : -1;
-    return native().openPacketSocket(uplink, group, UPLINK_BUFFER, vipFilter(vips, link));
+    return native().openPacketSocket(uplink, group, UPLINK_BUFFER, filter(vips));
   }
 
   /** One socket for each source port, shared by all workers; ports that others hold are passed over. */

@@ -4,7 +4,7 @@ import { decodeProgram, validateProgram } from "../bpf/program.ts";
 import { native } from "../io/native.ts";
 import { LINK_ETHERNET, LINK_RAW, type LinkType } from "../io/packet-io.ts";
 import { vipFilter } from "../io/vip-filter.ts";
-import type { RateLimit } from "../shm/rules.ts";
+import type { RateLimit, RuleSpec } from "../shm/rules.ts";
 import type { Prefix } from "../wire/address.ts";
 import { ETHERNET_HEADER } from "../wire/ethernet.ts";
 import type { Config, DropConfig } from "./config.ts";
@@ -71,6 +71,10 @@ export function usableRules(config: Pick<Config, "drop">, file: string): readonl
     );
   return rules;
 }
+
+/** The rules of a config for a host without kernel: all are judged in user space. Throws a Failure. */
+export const replayRules = (config: Pick<Config, "drop">, file: string): RuleSpec[] =>
+  usableRules(config, file).map((rule, slot) => ({ ...rule, slot, inKernel: false }));
 
 const kernelRules = (rules: readonly CompiledRule[]): KernelRule[] =>
   rules.map(({ program, sample, limit }) => ({ program, sample, drops: limit === null }));

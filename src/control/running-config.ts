@@ -1,7 +1,8 @@
 /** What a reload may change and what it may not. Pure. */
 import { portsOfSlices } from "../steering/slices.ts";
 import { formatAddress, type Prefix } from "../wire/address.ts";
-import { type Config, type ConfigResult, effectiveConfig, loadConfig, unsupported } from "./config.ts";
+import { type Config, type ConfigResult, effectiveConfig, loadConfig } from "./config.ts";
+import { compileRules } from "./drop-rules.ts";
 import type { OwnPorts } from "./egress-rules.ts";
 
 /** All VIPs of a config. Those of two services are the same prefix, twice; who takes them over has to leave one out. */
@@ -26,11 +27,12 @@ export const takenOver = (config: Config): Prefix[] => [
 export const ownPorts = (config: Config, host: string): OwnPorts[] =>
   config.egress.map(({ ip, sliceSize, owners }) => ({ ip, ranges: portsOfSlices(owners[host] ?? [], sliceSize) }));
 
-/** A config that this version can act on, or error lines. */
+/** A config that an agent can act on, or error lines: also when its drop rules cannot be compiled. */
 export function loadUsable(file: string): ConfigResult {
   const result = loadConfig(file);
   if ("errors" in result) return result;
-  const lines = unsupported(result.config);
+  const { errors, missing } = compileRules(result.config);
+  const lines = missing === null ? errors : [missing];
   return lines.length > 0 ? { errors: lines.map((line) => `${file}: ${line}`) } : result;
 }
 

@@ -55,6 +55,11 @@ export class SampleRing {
     return Atomics.load(this.#words, 0) >>> 0;
   }
 
+  /** Number before the oldest sample that is still there. */
+  get oldest(): number {
+    return Math.max(0, this.taken - (ENTRIES - 1));
+  }
+
   /** Writes the packet of `length` bytes at `start`. `time` is in milliseconds since the epoch. */
   write(b: DataView, start: number, length: number, verdict: number, rule: number, time: number): void {
     const w = this.#words;

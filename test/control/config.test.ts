@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { effectiveConfig, loadConfig, parseConfig, unsupported } from "../../src/control/config.ts";
+import { effectiveConfig, loadConfig, parseConfig } from "../../src/control/config.ts";
 import { formatAddress, formatPrefix } from "../../src/wire/address.ts";
 
 const HEAD = "cluster: lab\nseed: 0123456789abcdef0123456789abcdef\n";
@@ -318,7 +318,6 @@ test("defaults", () => {
     { host: "s1", weight: 1 },
     { host: "s2", weight: 3 },
   ]);
-  assert.deepEqual(unsupported(config), []);
 });
 
 test("pools: own weights, none of the hosts, and weights of the hosts where a list names them", () => {
@@ -380,10 +379,8 @@ io: { mode: tun, uplink: eth0, workers: 4 }
   }
 });
 
-test("egress and drop are read in full, and drop named as not yet supported", () => {
+test("egress and drop are read in full", () => {
   const config = good(`${GOOD}egress: [{ ip: 198.51.100.1, owners: { s1: [1] } }]\ndrop: [{ name: a, match: udp }]\n`);
   assert.deepEqual(config.egress[0]!.owners, { s1: [1] });
-  assert.deepEqual(unsupported(config), [
-    "drop: drop rules are not done by this version (remove `drop`)",
-  ]);
+  assert.deepEqual(config.drop, [{ name: "a", match: "udp", sample: null, limit: null }]);
 });
