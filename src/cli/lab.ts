@@ -1,6 +1,8 @@
 /** `hafl lab`: a network-namespace lab with clients, a router and hosts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Failure } from "../control/failure.ts";
+import { type ChurnReport, runChurn, unbroken } from "../lab/churn.ts";
+import { renderChurn } from "../lab/churn-report.ts";
 import { allWell, DEMO_REQUESTS, renderReport, runDemo } from "../lab/demo.ts";
 import { type LabStatus, labDown, labStatus, labUp, type Progress } from "../lab/lab.ts";
 import { ended, spawnIn } from "../lab/namespace.ts";
@@ -12,6 +14,7 @@ import { createLookup } from "./lookup.ts";
 import { readAgentCounts } from "./stats.ts";
 
 const DEFAULT_NAME = "lab";
+const HOSTS = 4;
 
 interface UpOptions {
   readonly name: string;
@@ -22,6 +25,14 @@ interface UpOptions {
   readonly weights: readonly number[] | undefined;
   readonly dips: "4" | "6" | "both";
   readonly json?: true;
+}
+
+interface ChurnOptions extends UpOptions {
+  readonly seconds: number;
+  readonly connections: number;
+  readonly every: number;
+  readonly drain: number;
+  readonly flowTable: "on" | "off" | "both";
 }
 
 function labName(text: string): string {
@@ -43,9 +54,9 @@ function weightList(text: string): number[] {
 }
 
 /** The options that shape a lab. */
-function shaped(command: Command): Command {
+function shaped(command: Command, hosts = HOSTS): Command {
   return command
-    .option("--hosts <n>", "hosts (default: as many as there are weights, else 4)", whole(1, 64))
+    .option("--hosts <n>", `hosts (default: as many as there are weights, else ${hosts})`, whole(1, 64))
     .option("--clients <n>", "clients", whole(1, 64), 2)
     .addOption(new Option("--io <mode>", "how agents take packets").choices(["af-packet", "tun"]).default("af-packet"))
     .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
@@ -54,8 +65,8 @@ function shaped(command: Command): Command {
 }
 
 /** The lab that the options describe. Throws when they contradict each other. */
-function specOf(name: string, options: UpOptions): LabSpec {
-  const hosts = options.hosts ?? options.weights?.length ?? 4;
+function specOf(name: string, options: UpOptions, least = HOSTS): LabSpec {
+  const hosts = options.hosts ?? options.weights?.length ?? least;
   const weights = options.weights ?? Array.from({ length: hosts }, () => 1);
   if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
   const { clients, io, workers, dips } = options;
@@ -175,6 +186,31 @@ export function register(program: Command, env: CliEnv): void {
         const report = await runDemo(spec, oracle, options.requests, progress, signal);
         env.stdout.write(options.json ? `${JSON.stringify(report)}\n` : renderReport(report));
         if (!allWell(report)) process.exitCode = 1;
+      });
+    });
+
+  shaped(lab.command("churn").description("a lab of its own: sessions that must live on while hosts come and go, then down"), 6)
+    .option("--seconds <n>", "how long each run lasts", whole(5, 86_400), 120)
+    .option("--connections <n>", "TCP connections, and as many UDP sessions", whole(1, 5_000), 300)
+    .option("--every <n>", "seconds between changes", whole(1, 3_600), 5)
+    .option("--drain <n>", "drain time of the cluster in seconds", whole(1, 3_600), 12)
+    .addOption(new Option("--flow-table <mode>", "directors' flow tables").choices(["on", "off", "both"]).default("both"))
+    .option("--json", "print the reports as JSON")
+    .action(async (options: ChurnOptions) => {
+      needRoot();
+      const spec = specOf(`churn-${process.pid}`, options, 6);
+      const { seconds, connections, every: everySeconds, drain: drainSeconds } = options;
+      const modes = options.flowTable === "both" ? [true, false] : [options.flowTable === "on"];
+      await interruptible(async (signal) => {
+        const reports: ChurnReport[] = [];
+        for (const flowTable of modes) {
+          progress(`flow tables ${flowTable ? "on" : "off"}`);
+          const what = { seconds, connections, everySeconds, drainSeconds, flowTable };
+          reports.push(await runChurn(spec, what, progress, signal));
+          if (!options.json) env.stdout.write(renderChurn(reports.at(-1)!));
+        }
+        if (options.json) env.stdout.write(`${JSON.stringify(reports)}\n`);
+        if (!reports.every(unbroken)) process.exitCode = 1;
       });
     });
 }

@@ -31,12 +31,17 @@ export async function labUp(spec: LabSpec, progress: Progress, signal?: AbortSig
 
 /**
  * Raises a lab whose name is claimed, and waits until every agent and server is ready. When anything fails it takes away
- * what was made until then, and throws.
+ * what was made until then, and throws. The agents' config is the lab's own unless given.
  */
-export async function raiseLab(spec: LabSpec, progress: Progress, signal?: AbortSignal): Promise<LabState> {
+export async function raiseLab(
+  spec: LabSpec,
+  progress: Progress,
+  signal?: AbortSignal,
+  config: string = labConfig(spec),
+): Promise<LabState> {
   try {
     progress(`network: router, ${spec.clients} clients, ${spec.hosts} hosts`);
-    replaceFile(configFile(spec.name), labConfig(spec));
+    replaceFile(configFile(spec.name), config);
     await runScript("lab-up.sh", [spec.name, String(spec.hosts), String(spec.clients), ...Object.values(VIP)]);
     progress(`agents and servers (${spec.io}, ${spec.workers === 1 ? "1 worker" : `${spec.workers} workers`} each)`);
     const hosts = hostNames(spec);
