@@ -20,6 +20,8 @@ NAPI_MODULE_INIT() {
       FUNCTION("receive", receive_burst),
       FUNCTION("createGueSink", create_gue_sink),
       FUNCTION("createTunSink", create_tun_sink),
+      FUNCTION("openRawSender", open_raw_sender),
+      FUNCTION("createRawSink", create_raw_sink),
       FUNCTION("send", send_burst),
       FUNCTION("sumChecksums", sum_checksums),
       FUNCTION("openSockDiag", open_sock_diag),

@@ -70,6 +70,7 @@ static const struct {
   const char *remedy;
 } REMEDIES[] = {
     {"socket", "AF_PACKET", EPERM, "needs CAP_NET_RAW (run as root or grant the capability)"},
+    {"socket", "RAW", EPERM, "needs CAP_NET_RAW (run as root or grant the capability)"},
     {"if_nametoindex", NULL, ENODEV, "the device does not exist"},
     {"setsockopt", "SO_ATTACH_FILTER", ENOMEM, "the filter is too large, raise net.core.optmem_max"},
     {"setsockopt", "SO_ATTACH_FILTER", EINVAL, "not a valid classic BPF program"},

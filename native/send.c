@@ -1,4 +1,4 @@
-/* Sending bursts: what GUE and TUN sinks have in common. */
+/* Sending bursts: what GUE, TUN and raw sinks have in common. */
 #include <errno.h>
 #include <poll.h>
 
@@ -38,7 +38,7 @@ napi_value send_burst(napi_env env, napi_callback_info info) {
   if (!take_arguments(env, info, 4, arguments)) return NULL;
   struct handle *handle = take_handle(env, arguments[0]);
   if (handle == NULL) return NULL;
-  if (handle->kind != HANDLE_GUE_SINK && handle->kind != HANDLE_TUN_SINK) return throw_type(env, "not a sink");
+  if (handle->kind < HANDLE_GUE_SINK || handle->kind > HANDLE_RAW_SINK) return throw_type(env, "not a sink");
   struct sink *sink = (struct sink *)handle;
   _Static_assert(TX_STRIDE == UP_STRIDE, "one capacity for both kinds of record");
   if (!take_int(env, arguments[1], "count", 0, (int32_t)(sink->records.length / TX_STRIDE), &count) ||

@@ -53,6 +53,7 @@ enum handle_kind {
   HANDLE_RECEIVER = 0x68615201, /* not small numbers, so that another addon's external is not taken for one */
   HANDLE_GUE_SINK,
   HANDLE_TUN_SINK,
+  HANDLE_RAW_SINK,
   HANDLE_WAITER,
   HANDLE_SOCKET_LOOKUP /* the last: take_handle() knows the range */
 };
@@ -96,7 +97,7 @@ bool attach_filter(napi_env env, int fd, const struct bytes *program, const char
 bool sum_job_valid(const int32_t *job, size_t length);
 void sum_job_run(const int32_t *job, uint8_t *pool);
 
-/* send.c: what the two sinks have in common. */
+/* send.c: what the sinks have in common. */
 
 struct sink {
   struct handle handle;
@@ -155,6 +156,8 @@ napi_value create_receiver(napi_env env, napi_callback_info info);
 napi_value receive_burst(napi_env env, napi_callback_info info);
 napi_value create_gue_sink(napi_env env, napi_callback_info info);
 napi_value create_tun_sink(napi_env env, napi_callback_info info);
+napi_value open_raw_sender(napi_env env, napi_callback_info info);
+napi_value create_raw_sink(napi_env env, napi_callback_info info);
 napi_value send_burst(napi_env env, napi_callback_info info);
 napi_value sum_checksums(napi_env env, napi_callback_info info);
 napi_value open_sock_diag(napi_env env, napi_callback_info info);

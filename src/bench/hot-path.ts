@@ -112,9 +112,9 @@ function prepare(config: Config, flows: number): Load {
     true,
   );
   const counters = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
-  const sinks = [nullSink(TX_STRIDE), nullSink(UP_STRIDE)] as const;
+  const sinks = [nullSink(TX_STRIDE), nullSink(UP_STRIDE), nullSink(UP_STRIDE)] as const;
   return {
-    context: createContext(pool, counters, tables, sinks[0], sinks[1], flows * SLOT, pool.byteLength, memory),
+    context: createContext(pool, counters, tables, sinks[0], sinks[1], sinks[2], flows * SLOT, pool.byteLength, memory),
     bursts,
     packets: flows,
   };

@@ -138,7 +138,7 @@ class Agent {
     const { config, uplink } = this.#place;
     const { dir } = this.#claim;
     const result = this.#publish(config);
-    const { workers, senders4, senders6 } = this.#descriptors;
+    const { workers, senders4, senders6, rawFd4, rawFd6 } = this.#descriptors;
     const shared = {
       workers: workers.length,
       runtimeDir: dir,
@@ -146,6 +146,8 @@ class Agent {
       uplinkKind: config.io.mode === "tun" ? "tun" : "packet",
       senders4,
       senders6,
+      rawFd4,
+      rawFd6,
       guePort: config.gue.port,
       flows: trackedFlows(config),
       directorFlows: config.flowTable !== null,

@@ -42,6 +42,9 @@ export class Descriptors {
   readonly workers: readonly WorkerDescriptors[];
   readonly senders4: readonly number[];
   readonly senders6: readonly number[];
+  /** Raw sockets, shared by all workers; -1 where the kernel lacks the family. */
+  readonly rawFd4: number;
+  readonly rawFd6: number;
   readonly #wiring: Wiring;
   readonly #open: number[] = [];
 
@@ -61,6 +64,8 @@ export class Descriptors {
         socketsFd: this.#keep(native().openSockDiag()),
         wakeFd: this.#keep(native().createWake()),
       }));
+      this.rawFd4 = this.#openRaw(4);
+      this.rawFd6 = this.#openRaw(6);
       const senders = (family: number): number[] =>
         wiring.dips.filter((dip) => dip.family === family).flatMap((dip) => this.#openSenders(dip));
       this.senders4 = senders(4);
@@ -110,6 +115,15 @@ export class Descriptors {
 
   #openGue(dip: Address, reusePort: boolean): number {
     return native().openGueReceiver(formatAddress(dip), this.#wiring.guePort, reusePort, native().hasUdpSegment(), GUE_BUFFER);
+  }
+
+  #openRaw(family: 4 | 6): number {
+    try {
+      return this.#keep(native().openRawSender(family));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EAFNOSUPPORT") return -1;
+      throw error;
+    }
   }
 
   #openUplink(): number {

@@ -4,6 +4,7 @@ import type { Tables } from "../shm/forwarding-table.ts";
 import { type Chain, createChain } from "./chain.ts";
 import type { DropRules } from "./drop.ts";
 import type { FlowMemory } from "./flow-memory.ts";
+import { createOrigin, type Origin } from "./origin.ts";
 import { createParsed, type Parsed } from "./parsed.ts";
 
 /** Packets that can wait at a time, and words that each may need. */
@@ -20,6 +21,10 @@ export interface Context {
   readonly peers: PacketSink;
   /** Toward this host's kernel. */
   readonly kernel: PacketSink;
+  /** Toward sources: messages of our own. */
+  readonly origin: Origin;
+  /** Time of the turn in hand: as in clock.ts. */
+  clock: number;
   /** The sinks' queues once more: sinks differ in shape, queues do not. */
   readonly toPeers: TxQueue;
   readonly toKernel: TxQueue;
@@ -44,6 +49,7 @@ export interface Context {
   /** Messages the sinks did not take since the worker last looked. */
   peersFailed: number;
   kernelFailed: number;
+  originFailed: number;
 }
 
 /** A context over a pool whose bytes from `scratchStart` to `scratchEnd` are free for headers. */
@@ -53,6 +59,7 @@ export function createContext(
   tables: Tables,
   peers: PacketSink,
   kernel: PacketSink,
+  origin: PacketSink,
   scratchStart: number,
   scratchEnd: number,
   memory: FlowMemory,
@@ -63,6 +70,8 @@ export function createContext(
     counters,
     peers,
     kernel,
+    origin: createOrigin(origin),
+    clock: 0,
     toPeers: peers.queue,
     toKernel: kernel.queue,
     mostMessages: Math.floor(peers.queue.records.length / TX_STRIDE),
@@ -79,6 +88,7 @@ export function createContext(
     waitingCount: 0,
     peersFailed: 0,
     kernelFailed: 0,
+    originFailed: 0,
   };
 }
 
@@ -86,6 +96,7 @@ export function createContext(
 export function flush(context: Context): void {
   if (context.peers.queue.count > 0) context.peersFailed += context.peers.flush();
   if (context.kernel.queue.count > 0) context.kernelFailed += context.kernel.flush();
+  if (context.origin.sink.queue.count > 0) context.originFailed += context.origin.sink.flush();
   context.scratchNext = context.scratchStart;
 }
 

@@ -1,5 +1,4 @@
 /** Wrapping a packet for a peer: GUE header in front of it, and a message for the sending socket. */
-import { SUM_FIELD, SUM_LENGTH, SUM_LENGTH2, SUM_START, SUM_STRIDE, SUM_ZERO_AS_ONES, type TxQueue } from "../io/packet-io.ts";
 import { countSent } from "../shm/counters.ts";
 import {
   HAS_IPV4,
@@ -11,20 +10,14 @@ import {
   outerFamily,
   type Tables,
 } from "../shm/forwarding-table.ts";
-import { FORWARDED, NO_HOST_LEFT, NO_ROOM, TOO_BIG } from "../shm/verdict.ts";
+import { FORWARDED, NO_HOST_LEFT, NO_ROOM } from "../shm/verdict.ts";
 import { GUE_HEADER, GUE_HOPS, gueHeaderLength, HOPS_IPV4, HOPS_IPV6, writeGue, writeGueHops } from "../wire/gue.ts";
-import { IPV4_HEADER } from "../wire/ipv4.ts";
-import { IPV6_HEADER } from "../wire/ipv6.ts";
-import { UDP, UDP_HEADER } from "../wire/udp.ts";
 import type { Chain } from "./chain.ts";
 import { type Context, roomForOne } from "./context.ts";
-import type { Parsed } from "./parsed.ts";
-import { appendIov, appendMessage } from "./queue.ts";
+import { outerOverhead } from "./outer-overhead.ts";
+import { appendIov, appendMessage, appendOpenSum } from "./queue.ts";
 import { sendTrain } from "./segment.ts";
-
-/** Bytes of outer IP, UDP and GUE headers. */
-export const outerOverhead = (family: number, gueLength: number): number =>
-  (family === 4 ? IPV4_HEADER : IPV6_HEADER) + UDP_HEADER + gueLength;
+import { tooBig } from "./too-big.ts";
 
 /** Queues the packet in hand for the first host of a chain, with a plain header or with the further hops in it. */
 export function sendAlong(context: Context, chain: Chain): number {
@@ -55,7 +48,8 @@ function sendWrapped(context: Context, host: number, gueLength: number): number 
   const packets = p.packets;
   const largest = packets > 1 ? p.headers + p.segment : length;
   const overhead = outerOverhead(family, gueLength);
-  if (largest + overhead > tables.words[hostAt(tables, host) + HOST_MTU]!) return TOO_BIG;
+  const room = tables.words[hostAt(tables, host) + HOST_MTU]! - overhead;
+  if (largest > room) return tooBig(context, host, family, gueLength, room, FORWARDED);
 
   if (packets > 1) {
     if (!sendTrain(context, host, family, gueLength)) return NO_ROOM;
@@ -64,7 +58,7 @@ function sendWrapped(context: Context, host: number, gueLength: number): number 
     const queue = context.toPeers;
     appendIov(queue, ip - gueLength, length + gueLength);
     appendMessage(queue, tables, host, family, p, 1, length + gueLength, 0);
-    if (p.sumField >= 0) finishChecksum(queue, p);
+    if (p.sumField >= 0) appendOpenSum(queue, p);
   }
   countSent(context.counters, host, packets, length + packets * overhead);
   return FORWARDED;
@@ -92,15 +86,4 @@ function writeHopAddresses(b: DataView, at: number, t: Tables, chain: Chain, typ
       for (let w = 0; w < 4; w++) b.setInt32(at + 16 * i + 4 * w, t.words[host + HOST_IPV6 + w]!);
     }
   }
-}
-
-/** Queues the rest of a checksum that the sender's kernel left to its network card. */
-function finishChecksum(queue: TxQueue, p: Parsed): void {
-  const at = queue.sumCount++ * SUM_STRIDE;
-  const s = queue.sums;
-  s[at + SUM_START] = p.sumStart;
-  s[at + SUM_LENGTH] = p.end - p.sumStart;
-  s[at + SUM_LENGTH2] = 0;
-  s[at + SUM_FIELD] = p.sumField;
-  s[at + SUM_ZERO_AS_ONES] = p.protocol === UDP ? 1 : 0;
 }

@@ -2,6 +2,7 @@
 import type { PacketSource } from "../io/packet-io.ts";
 import { counterAt } from "../shm/counters.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
+import { CLOCK_MASK } from "./clock.ts";
 import { type Context, flush } from "./context.ts";
 import { direct } from "./director.ts";
 import { receiveGue } from "./target.ts";
@@ -10,6 +11,7 @@ const UPLINK_BURSTS = counterAt("uplinkBursts");
 const GUE_BURSTS = counterAt("gueBursts");
 const GUE_FAILED = counterAt("gueSendFailed");
 const KERNEL_FAILED = counterAt("kernelWriteFailed");
+const ICMP_FAILED = counterAt("icmpSendFailed");
 
 /** Takes one burst from each source through the pipeline under the given tables. Returns the packets handled. */
 export type Turn = (tables: Tables) => number;
@@ -21,7 +23,9 @@ export type Turn = (tables: Tables) => number;
 export function createTurn(context: Context, uplink: PacketSource | null, gue: readonly PacketSource[]): Turn {
   return (tables) => {
     context.tables = tables;
-    context.memory.now = Math.trunc(Date.now() / 1000);
+    const now = Date.now();
+    context.clock = now & CLOCK_MASK;
+    context.memory.now = Math.trunc(now / 1000);
     let handled = 0;
     if (uplink !== null) handled += fromUplink(context, uplink);
     for (let i = 0; i < gue.length; i++) handled += fromPeers(context, gue[i]!);
@@ -57,6 +61,8 @@ function finish(context: Context): void {
   const counters = context.counters;
   counters[GUE_FAILED]! += context.peersFailed;
   counters[KERNEL_FAILED]! += context.kernelFailed;
+  counters[ICMP_FAILED]! += context.originFailed;
   context.peersFailed = 0;
   context.kernelFailed = 0;
+  context.originFailed = 0;
 }

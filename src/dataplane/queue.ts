@@ -1,6 +1,12 @@
 /** Entries of the outgoing queues. */
 import {
   GUE_SOURCE_PORTS,
+  SUM_FIELD,
+  SUM_LENGTH,
+  SUM_LENGTH2,
+  SUM_START,
+  SUM_STRIDE,
+  SUM_ZERO_AS_ONES,
   TX_ADDRESS,
   TX_FAMILY,
   TX_IOV_COUNT,
@@ -13,6 +19,7 @@ import {
   type TxQueue,
 } from "../io/packet-io.ts";
 import { HOST_IPV4, HOST_IPV6, hostAt, type Tables } from "../shm/forwarding-table.ts";
+import { UDP } from "../wire/udp.ts";
 import type { Parsed } from "./parsed.ts";
 
 /** Which of the source ports the flow in hand leaves by. */
@@ -23,6 +30,17 @@ export function appendIov(queue: TxQueue, offset: number, length: number): void 
   const at = queue.iovCount++ * 2;
   queue.iovs[at] = offset;
   queue.iovs[at + 1] = length;
+}
+
+/** Appends the rest of a checksum that the sender's kernel left to its network card. */
+export function appendOpenSum(queue: TxQueue, p: Parsed): void {
+  const at = queue.sumCount++ * SUM_STRIDE;
+  const s = queue.sums;
+  s[at + SUM_START] = p.sumStart;
+  s[at + SUM_LENGTH] = p.end - p.sumStart;
+  s[at + SUM_LENGTH2] = 0;
+  s[at + SUM_FIELD] = p.sumField;
+  s[at + SUM_ZERO_AS_ONES] = p.protocol === UDP ? 1 : 0;
 }
 
 /** Appends a message made of the last `iovs` gather pairs. `segment` is 0 for a single datagram. */

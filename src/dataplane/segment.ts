@@ -54,23 +54,43 @@ export function sendTrain(context: Context, host: number, family: number, gueLen
 }
 
 /** Sum of the pseudo-header without the length, which differs by segment. */
-const pseudoSum = (b: DataView, p: Parsed): number =>
+export const pseudoSum = (b: DataView, p: Parsed): number =>
   p.version === 4 ? pseudoSum4(b, p.ip, p.protocol, 0) : pseudoSum6(b, p.ip, p.protocol, 0);
 
 /** Copies the GUE header and writes IP and TCP or UDP headers of segment `i` to scratch and queues them with their payload and checksum job. */
 function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: number, gueLength: number): void {
   const { parsed: p, bytes: b } = context;
-  const ip = p.ip;
   const headers = p.headers;
-  const segment = p.segment;
-  const last = i === p.packets - 1;
-  const payload = ip + headers + i * segment;
-  const length = last ? p.end - payload : segment;
+  const payload = p.ip + headers + i * p.segment;
+  const length = i === p.packets - 1 ? p.end - payload : p.segment;
 
   const gue = context.scratchNext;
   const at = gue + gueLength;
   context.scratchNext = at + headers;
-  for (let k = -gueLength; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
+  for (let k = 0; k < gueLength; k++) b.setUint8(gue + k, b.getUint8(p.ip - gueLength + k));
+  writeSegmentHeaders(b, p, i, at, pseudo);
+
+  const l4 = at + p.l4 - p.ip;
+  appendIov(queue, gue, gueLength + headers);
+  appendIov(queue, payload, length);
+  const s = queue.sums;
+  const job = queue.sumCount++ * SUM_STRIDE;
+  s[job + SUM_START] = l4;
+  s[job + SUM_LENGTH] = at + headers - l4;
+  s[job + SUM_START2] = payload;
+  s[job + SUM_LENGTH2] = length;
+  s[job + SUM_FIELD] = l4 + (p.protocol === tcp.TCP ? tcp.TCP_CHECKSUM : udp.UDP_CHECKSUM);
+  s[job + SUM_ZERO_AS_ONES] = p.protocol === udp.UDP ? 1 : 0;
+}
+
+/** Writes IP and TCP or UDP headers of segment `i` of the packet in hand at `at`; the checksum field holds the pseudo-header's sum. */
+export function writeSegmentHeaders(b: DataView, p: Parsed, i: number, at: number, pseudo: number): void {
+  const ip = p.ip;
+  const headers = p.headers;
+  const segment = p.segment;
+  const last = i === p.packets - 1;
+  const length = last ? p.end - (ip + headers + i * segment) : segment;
+  for (let k = 0; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
 
   if (p.version === 4) ipv4.setSegment(b, at, headers + length, (ipv4.identification(b, ip) + i) & 0xffff);
   else ipv6.setPayloadLength(b, at, headers + length - ipv6.IPV6_HEADER);
@@ -89,15 +109,4 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
   } else {
     udp.setUdpLength(b, l4, transport + length, sum);
   }
-
-  appendIov(queue, gue, gueLength + headers);
-  appendIov(queue, payload, length);
-  const s = queue.sums;
-  const job = queue.sumCount++ * SUM_STRIDE;
-  s[job + SUM_START] = l4;
-  s[job + SUM_LENGTH] = transport;
-  s[job + SUM_START2] = payload;
-  s[job + SUM_LENGTH2] = length;
-  s[job + SUM_FIELD] = l4 + (p.protocol === tcp.TCP ? tcp.TCP_CHECKSUM : udp.UDP_CHECKSUM);
-  s[job + SUM_ZERO_AS_ONES] = p.protocol === udp.UDP ? 1 : 0;
 }

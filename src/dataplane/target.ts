@@ -2,29 +2,19 @@
 import { RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_PEER, RX_STRIDE, RX_TRAFFIC_CLASS, type RxBurst } from "../io/packet-io.ts";
 import { counterAt, countReceived, countSent, countVerdict } from "../shm/counters.ts";
 import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
-import {
-  ECN_DROP,
-  GUE_MALFORMED,
-  NEXT_HOP,
-  NO_HOST_LEFT,
-  NO_ROOM,
-  NOT_A_PEER,
-  NOT_A_VIP,
-  OK,
-  PENDING,
-  TOO_BIG,
-} from "../shm/verdict.ts";
+import { ECN_DROP, GUE_MALFORMED, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER, NOT_A_VIP, OK, PENDING } from "../shm/verdict.ts";
 import { advanceHop, hopFamily, hopsLeft, innerOffset, nextHopAddress } from "../wire/gue.ts";
 import { UDP } from "../wire/udp.ts";
 import { type Context, roomForOne, WAITING, WAITING_WORDS } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
-import { outerOverhead } from "./encap.ts";
 import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { outerOverhead } from "./outer-overhead.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
 import { appendIov, appendMessage } from "./queue.ts";
+import { tooBig } from "./too-big.ts";
 
 const MESSAGES = counterAt("gueMessages");
 const PACKETS = counterAt("guePackets");
@@ -152,11 +142,12 @@ function sendOn(context: Context, gue: number, length: number, trafficClass: num
   const family = outerFamily(t, host);
   if (family === 0) return NO_HOST_LEFT;
   const overhead = outerOverhead(family, 0);
-  if (length + overhead > t.words[hostAt(t, host) + HOST_MTU]!) return TOO_BIG;
+  p.tos = trafficClass;
+  const room = t.words[hostAt(t, host) + HOST_MTU]! - overhead;
+  if (length > room) return tooBig(context, host, family, p.ip - gue, room - p.ip + gue, NEXT_HOP);
   if (!roomForOne(context)) return NO_ROOM;
   const queue = context.toPeers;
   appendIov(queue, gue, length);
-  p.tos = trafficClass;
   appendMessage(queue, t, host, family, p, 1, length, 0);
   countSent(context.counters, host, 1, length + overhead);
   return NEXT_HOP;

@@ -7,6 +7,7 @@ import { PacketSocketSource } from "../io/af-packet.ts";
 import { GueSink, GueSource } from "../io/gue-socket.ts";
 import { native } from "../io/native.ts";
 import { HEADROOM, type LinkType, type PacketSource } from "../io/packet-io.ts";
+import { RawSink } from "../io/raw-socket.ts";
 import { countersPath, flowsPath, mapControl, synsPath } from "../io/runtime-files.ts";
 import { SocketLookup } from "../io/socket-lookup.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
@@ -38,6 +39,9 @@ export interface WorkerOptions {
   readonly senders4: readonly number[];
   readonly senders6: readonly number[];
   readonly wakeFd: number;
+  /** Raw sockets for what we originate; -1 where the kernel lacks the family. */
+  readonly rawFd4: number;
+  readonly rawFd6: number;
   readonly guePort: number;
   /** Flows the table has room for, and whether directors use it. */
   readonly flows: number;
@@ -56,6 +60,7 @@ const SCRATCH = 384 * 1024;
 const QUEUE_MESSAGES = 1024;
 const QUEUE_IOVS = 8192;
 const QUEUE_SUMS = 4096;
+const ORIGIN_MESSAGES = 64;
 /** New flows a second, as a share of the table: a flood of them needs that much longer to go round. */
 const NEW_FLOWS = 0.1;
 /** How often the kernel is asked for the frames it lost, ms. */
@@ -81,6 +86,8 @@ function run(options: WorkerOptions): void {
   const peers = new GueSink(senders, options.guePort, pool, QUEUE_MESSAGES, QUEUE_IOVS, QUEUE_SUMS);
   const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
 
+  const origin = new RawSink(options.rawFd4, options.rawFd6, pool, ORIGIN_MESSAGES);
+
   const tables = new CurrentTables(options.runtimeDir, control, options.index);
   const rules = new CurrentRules(options.runtimeDir, options.index, options.workers);
   const flows = addon.mapFile(flowsPath(options.runtimeDir), flowTableBytes(options.flows), false);
@@ -90,7 +97,7 @@ function run(options: WorkerOptions): void {
     socketQuestions(new SocketLookup(options.socketsFd, WAITING)),
     options.directorFlows,
   );
-  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, scratchStart, pool.length, memory);
+  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, origin, scratchStart, pool.length, memory);
   const turn = createTurn(context, uplink, gue);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
   const waits = counterAt("waits");

@@ -80,6 +80,17 @@ export interface Native {
   ): NativeHandle;
   /** Prepares writes to a TUN queue. */
   createTunSink(pool: Uint8Array, fd: number, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
+  /** Raw socket of IP family 4 or 6 that only sends: packets with their IP header, whatever their source address; non-blocking. */
+  openRawSender(family: 4 | 6): number;
+  /** Prepares sends of UP_* records through descriptors of openRawSender() (-1: none); each goes to its header's destination. */
+  createRawSink(
+    pool: Uint8Array,
+    fd4: number,
+    fd6: number,
+    records: Int32Array,
+    iovs: Int32Array,
+    sums: Int32Array,
+  ): NativeHandle;
   /**
    * Does the checksum jobs, then sends `count` messages. Returns how many were not taken: refused by the kernel, or wrong
    * (a gather pair outside the pool, a length that is not the sum of the pairs). Wrong checksum jobs are left out.

@@ -2,6 +2,7 @@
  * A host without devices: the pipeline of a worker over plain memory, one packet at a time. Replay, fixtures and fuzzing run
  * what the wire runs.
  */
+import { CLOCK_MASK } from "../dataplane/clock.ts";
 import { type Context, createContext, flush } from "../dataplane/context.ts";
 import { direct } from "../dataplane/director.ts";
 import { DropRules } from "../dataplane/drop.ts";
@@ -115,6 +116,7 @@ export class OfflineHost {
       this.tables,
       peers,
       kernel,
+      memoryKernel(this.pool, createTxQueue(UP_STRIDE, MESSAGES, MESSAGES, 1), emit),
       BURST * SLOT,
       this.pool.length,
       this.memory,
@@ -128,6 +130,7 @@ export class OfflineHost {
   /** Sets the host's clock, in milliseconds since the epoch. */
   set now(milliseconds: number) {
     this.memory.now = Math.trunc(milliseconds / 1000);
+    this.context.clock = Math.trunc(milliseconds % (CLOCK_MASK + 1));
     if (this.context.drop !== null) this.context.drop.clock[0] = milliseconds;
   }
 
@@ -224,8 +227,8 @@ function silentContext(c: Context): Context {
       return 0;
     },
   });
-  const [peers, kernel] = [silent(c.toPeers), silent(c.toKernel)];
-  const context = createContext(c.bytes, c.counters, c.tables, peers, kernel, c.scratchStart, c.scratchEnd, c.memory);
+  const [peers, kernel, origin] = [silent(c.toPeers), silent(c.toKernel), silent(c.origin.sink.queue)];
+  const context = createContext(c.bytes, c.counters, c.tables, peers, kernel, origin, c.scratchStart, c.scratchEnd, c.memory);
   context.drop = c.drop;
   return context;
 }

@@ -29,6 +29,8 @@ export const WORKER_COUNTERS = [
   "kernelDrops", // frames the kernel lost before we read them
   "waits", // times the worker had nothing to do
   "truncated", // frames longer than a slot
+  "icmpSendFailed",
+  "icmpSent", // messages to sources whose packets do not fit
 ] as const;
 export type WorkerCounter = (typeof WORKER_COUNTERS)[number];
 

@@ -10,6 +10,24 @@ export const ECHO_REQUEST = 8;
 export const ECHO_REQUEST6 = 128;
 export const ECHO_REPLY6 = 129;
 
+export const UNREACHABLE = 3;
+export const FRAGMENTATION_NEEDED = 4;
+export const PACKET_TOO_BIG6 = 2;
+const CHECKSUM = 2;
+const MTU = 4;
+
+/** Writes the header of an error that names an MTU (RFC 1191, 4; RFC 4443, 3.2), checksum 0. */
+export function writeError(b: DataView, icmp: number, type: number, code: number, mtu: number): void {
+  b.setUint8(icmp, type);
+  b.setUint8(icmp + 1, code);
+  b.setUint16(icmp + CHECKSUM, 0);
+  b.setUint32(icmp + MTU, mtu);
+}
+
+export function setIcmpChecksum(b: DataView, icmp: number, value: number): void {
+  b.setUint16(icmp + CHECKSUM, value);
+}
+
 /** Identifier of an echo message. */
 export const echoId = (b: DataView, icmp: number): number => b.getUint16(icmp + 4);
 

@@ -66,6 +66,29 @@ export function setSegment(b: DataView, ip: number, total: number, id: number): 
   setIpv4Checksum(b, ip, headerLength(b, ip));
 }
 
+export const END_OF_OPTIONS = 0;
+const NO_OPERATION = 1;
+
+/** Bytes of the option at `o`; 0 when there are no more before `end`, or the option contradicts itself. */
+export function optionLength(b: DataView, o: number, end: number): number {
+  const kind = b.getUint8(o);
+  if (kind === END_OF_OPTIONS) return 0;
+  if (kind === NO_OPERATION) return 1;
+  const length = o + 1 < end ? b.getUint8(o + 1) : 0;
+  return length >= 2 && o + length <= end ? length : 0;
+}
+
+/** Whether an option belongs into every fragment (RFC 791, 3.1). */
+export const isCopied = (b: DataView, o: number): boolean => (b.getUint8(o) & 0x80) !== 0;
+
+/** Makes the header a fragment's, DF clear: its own length, the total length, the offset in bytes; and the checksum anew. */
+export function setFragment(b: DataView, ip: number, header: number, total: number, offset: number, more: boolean): void {
+  b.setUint8(ip, 0x40 | (header >>> 2));
+  b.setUint16(ip + TOTAL_LENGTH, total);
+  b.setUint16(ip + FRAGMENT, (more ? MORE_FRAGMENTS : 0) | (offset >>> 3));
+  setIpv4Checksum(b, ip, header);
+}
+
 /** Writes a 20-byte header without options: identification 0, DF set, TTL 64. Addresses are 32-bit words. */
 export function writeIpv4(
   b: DataView,

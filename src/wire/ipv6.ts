@@ -50,6 +50,14 @@ export function setTrafficClass(b: DataView, ip: number, value: number): void {
   b.setUint8(ip + 1, (b.getUint8(ip + 1) & 15) | (value << 4));
 }
 
+/** Writes all of a header but its addresses: flow label 0, hop limit 64. */
+export function writeIpv6Header(b: DataView, ip: number, traffic: number, payload: number, next: number): void {
+  b.setUint32(ip, (6 << 28) | (traffic << 20));
+  b.setUint16(ip + PAYLOAD_LENGTH, payload);
+  b.setUint8(ip + NEXT_HEADER, next);
+  b.setUint8(ip + HOP_LIMIT, 64);
+}
+
 /** Writes a header with flow label 0 and hop limit 64; addresses are read from 4 words each. */
 export function writeIpv6(
   b: DataView,
@@ -60,10 +68,7 @@ export function writeIpv6(
   source: ArrayLike<number>,
   destination: ArrayLike<number>,
 ): void {
-  b.setUint32(ip, (6 << 28) | (traffic << 20));
-  b.setUint16(ip + PAYLOAD_LENGTH, payload);
-  b.setUint8(ip + NEXT_HEADER, next);
-  b.setUint8(ip + HOP_LIMIT, 64);
+  writeIpv6Header(b, ip, traffic, payload, next);
   for (let i = 0; i < 4; i++) {
     b.setUint32(ip + IPV6_SOURCE + 4 * i, source[i]!);
     b.setUint32(ip + IPV6_DESTINATION + 4 * i, destination[i]!);

@@ -180,6 +180,7 @@ test("the segment is judged against the path, not the buffer", () => {
   ] as const) {
     const host = new OfflineHost(configTables(configOf(CONFIG), HOST, mtu), "director");
     const { frame, offloads } = superFrame(plain(IPV4, "tcp", 3000, 1000));
+    frame[6] = 0x40; // DF
     host.take(frame, offloads);
     assert.deepEqual(host.verdicts(), { [verdict]: 3 });
   }

@@ -26,12 +26,13 @@ for (const fixture of CASES) {
         `${name} is not what make-fixtures writes: run it and look at the difference`,
       );
     }
-    const { role, host, verdicts } = JSON.parse(readFileSync(join(dir, "expected.json"), "utf8")) as {
+    const { role, host, mtu, verdicts } = JSON.parse(readFileSync(join(dir, "expected.json"), "utf8")) as {
       role: Role;
       host: string;
+      mtu?: number;
       verdicts: string[];
     };
-    const spec = configTables(configOf(readFileSync(join(dir, "config.yaml"), "utf8")), host);
+    const spec = configTables(configOf(readFileSync(join(dir, "config.yaml"), "utf8")), host, mtu);
     const captured = [...readCapture(readFileSync(join(dir, "in.pcap")))];
     const expected = [...readCapture(readFileSync(join(dir, "out.pcap")))];
 
@@ -47,6 +48,7 @@ for (const fixture of CASES) {
     const alone = new OfflineHost(spec, role);
     verdicts.forEach((verdict, i) => {
       const before = alone.verdicts()[verdict] ?? 0;
+      alone.now = captured[i]!.time / 1000;
       alone.take(captured[i]!.bytes);
       assert.equal(alone.verdicts()[verdict], before + 1, `packet ${i + 1}: ${verdict}`);
     });

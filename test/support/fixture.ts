@@ -10,6 +10,8 @@ export interface Step {
   readonly in: Uint8Array;
   readonly verdict: string;
   readonly out?: readonly Uint8Array[];
+  /** Milliseconds since the step before; 1 unless said otherwise. */
+  readonly after?: number;
 }
 
 export interface Fixture {
@@ -20,6 +22,8 @@ export interface Fixture {
   readonly role: Role;
   readonly link?: "ethernet" | "raw";
   readonly config?: string;
+  /** Largest outer packet to every host, bytes. */
+  readonly mtu?: number;
   readonly steps: readonly Step[];
 }
 

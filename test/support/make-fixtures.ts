@@ -4,19 +4,28 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW, writeCapture } from "../../src/io/pcap.ts";
 import { DIRECTOR_CASES } from "./director-cases.ts";
+import { EGRESS_CASES } from "./egress-cases.ts";
 import { CONFIG, type Fixture, HOST } from "./fixture.ts";
+import { MTU_CASES } from "./mtu-cases.ts";
 import { QUIC_CASES } from "./quic-cases.ts";
 import { TARGET_CASES } from "./target-cases.ts";
 
-export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...QUIC_CASES];
+export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...EGRESS_CASES, ...QUIC_CASES, ...MTU_CASES];
 export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 
-/** Packets are a millisecond apart. */
-const STEP_US = 1000;
 const START_US = 1_700_000_000_000_000;
 
 const timed = (packets: readonly (readonly [Uint8Array, number])[]): { bytes: Uint8Array; time: number }[] =>
-  packets.map(([bytes, step]) => ({ bytes, time: START_US + step * STEP_US }));
+  packets.map(([bytes, time]) => ({ bytes, time }));
+
+/** When each step comes, microseconds. */
+function timesOf(fixture: Fixture): number[] {
+  let time = START_US;
+  return fixture.steps.map(({ after = 1 }, i) => {
+    if (i > 0) time += after * 1000;
+    return time;
+  });
+}
 
 function readme(fixture: Fixture): string {
   const verdicts = fixture.steps.map((step, i) => `| ${i + 1} | ${step.verdict} | ${step.out?.length ?? 0} |`).join("\n");
@@ -36,13 +45,17 @@ ${verdicts}
 /** The files of a case, by name. */
 export function filesOf(fixture: Fixture): Record<string, string | Uint8Array> {
   const link = fixture.link === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW;
-  const expected = { role: fixture.role, host: HOST, verdicts: fixture.steps.map((step) => step.verdict) };
+  const times = timesOf(fixture);
+  const mtu = fixture.mtu === undefined ? {} : { mtu: fixture.mtu };
+  const expected = { role: fixture.role, host: HOST, ...mtu, verdicts: fixture.steps.map((step) => step.verdict) };
   return {
     "README.md": readme(fixture),
     "config.yaml": fixture.config ?? CONFIG,
     "expected.json": `${JSON.stringify(expected, null, 2)}\n`,
-    "in.pcap": writeCapture(timed(fixture.steps.map((step, i) => [step.in, i])), link),
-    "out.pcap": writeCapture(timed(fixture.steps.flatMap((step, i) => (step.out ?? []).map((packet) => [packet, i] as const)))),
+    "in.pcap": writeCapture(timed(fixture.steps.map((step, i) => [step.in, times[i]!])), link),
+    "out.pcap": writeCapture(
+      timed(fixture.steps.flatMap((step, i) => (step.out ?? []).map((packet) => [packet, times[i]!] as const))),
+    ),
   };
 }
 

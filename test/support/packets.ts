@@ -127,11 +127,12 @@ export function icmp(
   code: number,
   rest: readonly number[],
   body: Uint8Array,
+  o: IpOptions = {},
 ): Uint8Array {
   const message = concat(bytes(type, code, 0, 0, ...rest), body);
   const v4 = isIPv4(from);
   message.set(be16(v4 ? checksum(message) : transportChecksum(from, to, 58, message)), 2);
-  return ip(from, to, v4 ? 1 : 58, message);
+  return ip(from, to, v4 ? 1 : 58, message, o);
 }
 
 export const echo = (from: string, to: string, id: number): Uint8Array =>
