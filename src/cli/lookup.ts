@@ -17,6 +17,7 @@ function explain(flow: Flow, result: LookupResult): string {
   const lines = [
     ["flow", formatFlow(flow)],
     ["service", result.service ?? "-"],
+    ...(result.slice === null ? [] : [["slice", `${result.slice.number} of ${result.slice.ip}`]]),
     ["bucket", result.bucket === null ? "-" : String(result.bucket)],
     ["chain", result.chain.join(" > ") || "-"],
     ["host", result.host ?? "-"],

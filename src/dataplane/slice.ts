@@ -11,7 +11,7 @@ import { UDP } from "../wire/udp.ts";
 import type { Context } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendToPeer } from "./encap.ts";
-import { destinationVip, hashFlow } from "./flow.ts";
+import { destinationVip } from "./flow.ts";
 import type { Parsed } from "./parsed.ts";
 
 /**
@@ -26,12 +26,11 @@ export function ownerOfSlice(t: Tables, vip: number, p: Parsed): number {
   return owner < 0 ? -NO_SLICE : owner;
 }
 
-/** Sends the packet in hand, for an egress IP, to the owner of its slice, or delivers it here. Returns the verdict. */
+/** Sends the packet in hand, for an egress IP and hashed, to the owner of its slice, or delivers it here. Returns the verdict. */
 export function directSlice(context: Context, vip: number, gsoType: number): number {
   const { tables: t, parsed: p } = context;
   const owner = ownerOfSlice(t, vip, p);
   if (owner < 0) return -owner;
   if (owner === t.self) return deliver(context, gsoType);
-  hashFlow(t, p);
   return sendToPeer(context, owner);
 }

@@ -3,12 +3,15 @@
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
 import { createParsed, type Parsed } from "../dataplane/parsed.ts";
 import { sourceOf } from "../dataplane/queue.ts";
+import { ownerOfSlice } from "../dataplane/slice.ts";
 import { GUE_FIRST_SOURCE_PORT } from "../io/packet-io.ts";
 import { hopOf, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
+import type { EgressSpec } from "../shm/slice-table.ts";
 import { FORWARDED, NO_HOST_LEFT, NOT_OURS, VERDICT_NAMES, VERDICT_TEXTS } from "../shm/verdict.ts";
 import type { Flow } from "../steering/flow.ts";
 import { MAX_CHAIN } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
+import { portsOfSlice, sliceOfPort } from "../steering/slices.ts";
 import { ICMP, ICMPV6 } from "../wire/icmp.ts";
 import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
@@ -26,6 +29,8 @@ export interface LookupResult {
   readonly verdict: string;
   /** The verdict in words. */
   readonly why: string;
+  /** For a flow to an egress IP the slice that its port is in, whoever owns it. */
+  readonly slice: { readonly ip: string; readonly number: number; readonly from: number; readonly to: number } | null;
 }
 
 /** Prepares look-ups in tables. */
@@ -36,6 +41,7 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
     const p = createParsed();
     fillFlow(p, flow);
     const none = (verdict: number, service: number): LookupResult => ({
+      slice: null,
       service: service < 0 ? null : spec.services[service]!.name,
       bucket: null,
       chain: [],
@@ -46,6 +52,16 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
     });
     const vip = destinationVip(tables, p);
     if (vip < 0) return none(NOT_OURS, -1);
+    if (vip >= tables.firstEgress) {
+      const slice = sliceIn(spec.egress[vip - tables.firstEgress]!, flow);
+      const owner = ownerOfSlice(tables, vip, p);
+      if (owner < 0) return { ...none(-owner, -1), slice };
+      hashFlow(tables, p);
+      const host = names.get(owner)!;
+      const sourcePort = GUE_FIRST_SOURCE_PORT + sourceOf(p);
+      const why = `slice ${slice!.number} of egress IP ${slice!.ip}, ports ${slice!.from}-${slice!.to}, belongs to ${host}`;
+      return { ...none(FORWARDED, -1), slice, chain: [host], host, sourcePort, why };
+    }
     const service = serviceOf(tables, vip, p);
     if (service < 0) return none(-service, -1);
     hashFlow(tables, p);
@@ -55,8 +71,14 @@ export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
     if (host === undefined) return { ...none(NO_HOST_LEFT, service), bucket };
     const sourcePort = GUE_FIRST_SOURCE_PORT + sourceOf(p);
     const why = `bucket ${bucket} of service ${spec.services[service]!.name} belongs to ${host}`;
-    return { service: spec.services[service]!.name, bucket, chain, host, sourcePort, verdict: VERDICT_NAMES[FORWARDED]!, why };
+    return { ...none(FORWARDED, service), bucket, chain, host, sourcePort, why };
   };
+}
+
+function sliceIn({ name, sliceSize }: EgressSpec, flow: Flow): LookupResult["slice"] {
+  if (flow.protocol === "icmp") return null;
+  const number = sliceOfPort(flow.destinationPort, sliceSize);
+  return { ip: name, number, ...portsOfSlice(number, sliceSize) };
 }
 
 function chainOf(tables: Tables, service: number, bucket: number): number[] {
