@@ -1,4 +1,5 @@
 /** Fixtures of the director: packets from the router. The rows are those of packets.md. */
+import { DROP_CASES } from "./drop-cases.ts";
 import { both, CONFIG, type Family, type Fixture, IPV4, IPV6, type Step, sourcePortOf } from "./fixture.ts";
 import * as make from "./packets.ts";
 
@@ -331,4 +332,5 @@ export const DIRECTOR_CASES: readonly Fixture[] = [
   ...icmpOther,
   ...fragments,
   ...loop,
+  ...DROP_CASES,
 ] as const;
