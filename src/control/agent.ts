@@ -13,6 +13,7 @@ import { Claim, runtimeDirOf } from "./instance.ts";
 import { Network } from "./network.ts";
 import { requireNft } from "./nft.ts";
 import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
+import { mtuTo, type PathMtus, readPathMtus } from "./path-mtu.ts";
 import { addressChanges, chooseTable, type Desired, formatStep, planSetup, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
 import { Publisher, type PublishResult } from "./publish.ts";
@@ -30,6 +31,9 @@ export interface AgentOptions {
   readonly instance: string | undefined;
   readonly runtimeDir: string | undefined;
 }
+
+/** How often routes are looked at for path MTUs, ms. */
+const PATHS_MS = 5_000;
 
 /** Who and where the agent is: all that follows from config, options and the host's state. */
 interface Place {
@@ -79,6 +83,8 @@ class Agent {
   #desired: Desired | null = null;
   #pool: WorkerPool | null = null;
   #drained: NodeJS.Timeout | undefined;
+  #mtus: PathMtus = new Map();
+  #paths: NodeJS.Timeout | undefined;
 
   /** Takes everything that can be refused; nothing of the host's network has changed afterwards. */
   constructor(options: AgentOptions, log: Logger) {
@@ -161,6 +167,8 @@ class Agent {
     this.#desired = this.#network.setUp((state) => desiredOf(this.#place, state));
     await this.#pool.ready();
     started = true;
+    this.#paths = setInterval(() => this.#watchPaths(), PATHS_MS);
+    this.#paths.unref();
     return result.generation;
   }
 
@@ -236,7 +244,8 @@ class Agent {
 
   /** Publishes, and once more when the generations before have had their time and leave the chains. */
   #publish(config: Config): PublishResult {
-    const result = this.#publisher.publish(config, this.#place.host.name, this.#place.mtu);
+    this.#mtus = readPathMtus(config, this.#place.host);
+    const result = this.#publisher.publish(config, this.#place.host.name, this.#mtus);
     this.#descriptors.wake();
     clearTimeout(this.#drained);
     this.#drained = setTimeout(() => this.#drain(), (config.table.drainSeconds + 1) * 1000);
@@ -244,9 +253,23 @@ class Agent {
     return result;
   }
 
+  /** Takes up what has changed of the routes to other hosts. */
+  #watchPaths(): void {
+    try {
+      const mtus = readPathMtus(this.#config, this.#place.host);
+      const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
+      if (changed.length === 0) return;
+      this.#mtus = mtus;
+      this.#publisher.setMtus(mtus);
+      this.#log.info({ mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
+    } catch (error) {
+      this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
+    }
+  }
+
   #drain(): void {
     try {
-      const { generation } = this.#publisher.publish(this.#config, this.#place.host.name, this.#place.mtu);
+      const { generation } = this.#publisher.publish(this.#config, this.#place.host.name, this.#mtus);
       this.#descriptors.wake();
       this.#log.info({ generation }, `generation ${generation}: drain time over, older owners have left the chains`);
     } catch (error) {
@@ -257,6 +280,7 @@ class Agent {
   /** Stops the workers and puts the host back as it was. Never throws. */
   async stop(): Promise<void> {
     clearTimeout(this.#drained);
+    clearInterval(this.#paths);
     // VIPs go first, while there still is someone who takes the packets that are under way.
     this.undo();
     await this.#pool?.stop(() => {

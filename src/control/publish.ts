@@ -16,12 +16,13 @@ import {
 } from "../shm/control-block.ts";
 import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
 import { FLOWS_LAYOUT, flowsEpoch, flowTableBytes, setFlowsEpoch } from "../shm/flow-table.ts";
-import { tablesBytes, writeTables } from "../shm/forwarding-table.ts";
+import { readNames, setHostMtu, tablesBytes, writeTables } from "../shm/forwarding-table.ts";
 import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
 import { advanceHistory, type History, newHistory } from "./generation-history.ts";
+import { mtuTo, type PathMtus } from "./path-mtu.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
 export interface PoolChange {
@@ -83,9 +84,9 @@ export class Publisher {
 
   /**
    * Makes a configuration current for the host named `hostName`, at `now` (ms since the epoch), with outer packets of at
-   * most `mtu` bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
+   * most so many bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
    */
-  publish(config: Config, hostName: string, mtu: number, now = Date.now()): PublishResult {
+  publish(config: Config, hostName: string, mtus: PathMtus, now = Date.now()): PublishResult {
     const history = advanceHistory(this.#history, config, now);
     const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history);
     const tables = chainTables(config, history);
@@ -93,13 +94,20 @@ export class Publisher {
     const generation = current + 1;
     const bank = bankOf(generation);
     this.#awaitWorkers(current);
-    const spec = tablesSpec(config, history, tables, hostName, generation, mtu);
+    const spec = tablesSpec(config, history, tables, hostName, generation, mtus);
     writeTables(this.#bank(bank, tablesBytes(spec)), spec);
     writeHistory(this.#dir, history);
     setGeneration(this.#control, generation);
     this.#history = history;
     this.#tables = tables;
     return summary(generation, config.table.size, before, tables);
+  }
+
+  /** Corrects the path MTUs of hosts in the current tables. They are plain words, which may change while workers read. */
+  setMtus(mtus: PathMtus): void {
+    const bank = this.#banks[bankOf(currentGeneration(this.#control))];
+    if (!bank) return;
+    for (const name of readNames(bank).hosts) setHostMtu(bank, name[0], mtuTo(mtus, name[1]));
   }
 
   /** Asks the workers to end; they notice at their next burst, or when woken. */

@@ -9,6 +9,7 @@ import { NO_HOST } from "../steering/maglev.ts";
 import { formatAddress, mappedLength } from "../wire/address.ts";
 import type { Config, EgressConfig, HostConfig, PortRange, ServiceConfig } from "./config.ts";
 import { downHosts, type History } from "./generation-history.ts";
+import { mtuTo, type PathMtus } from "./path-mtu.ts";
 
 /** Largest outer packet when nothing is known of the path. */
 export const UNKNOWN_MTU = 65_535;
@@ -29,14 +30,14 @@ export function chainTables(config: Config, history: History): Map<string, Chain
   );
 }
 
-/** Everything a bank holds. `host` is the one it is for; `mtu` the largest outer packet the uplink carries, in bytes. */
+/** Everything a bank holds. `host` is the one it is for; `mtus` the largest outer packets. */
 export function tablesSpec(
   config: Config,
   history: History,
   tables: ReadonlyMap<string, ChainTable>,
   host: string,
   generation: number,
-  mtu: number,
+  mtus: PathMtus,
 ): TablesSpec {
   const idOf = (name: string): number => history.hostIds[name]!;
   const distinct = [...new Set(tables.values())];
@@ -49,7 +50,7 @@ export function tablesSpec(
     self: idOf(host),
     flowKey: keysOf(config.seed).flow,
     guePort: config.gue.port,
-    hosts: config.hosts.map((h) => hostSpec(h, idOf(h.name), mtu)),
+    hosts: config.hosts.map((h) => hostSpec(h, idOf(h.name), mtuTo(mtus, h.name))),
     services: config.services.map((s) => ({
       name: s.name,
       pool: distinct.indexOf(tables.get(s.name)!),

@@ -230,6 +230,12 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   new Uint8Array(buffer).set(names, at.names * 4);
 }
 
+/** Changes the path MTU of a host in a bank, also while it is read. */
+export function setHostMtu(buffer: ArrayBufferLike, host: number, mtu: number): void {
+  const words = new Int32Array(buffer);
+  words[words[HOSTS_AT]! + host * HOST_STRIDE + HOST_MTU] = mtu;
+}
+
 /** A bank as a worker reads it. The numbers are copies of header words, renewed by `refresh` after a swap. */
 export interface Tables {
   readonly words: Int32Array;
