@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HostState, Rule } from "../../src/control/host-state.ts";
-import { type Action, addVip, chooseTable, type Desired, formatStep, planSetup, vipChanges } from "../../src/control/plan.ts";
-import { formatPrefix, parsePrefix } from "../../src/wire/address.ts";
+import {
+  type Action,
+  addressChanges,
+  addVip,
+  chooseTable,
+  type Desired,
+  formatStep,
+  planSetup,
+  vipChanges,
+} from "../../src/control/plan.ts";
+import { formatAddress, formatPrefix, parsePrefix } from "../../src/wire/address.ts";
 
 const LOCAL: Rule = { priority: 0, src: "all", table: "local" };
 const MAIN: Rule = { priority: 32766, src: "all", table: "main" };
@@ -215,4 +224,59 @@ test("a reload changes the VIPs that differ", () => {
     prefixes("192.0.2.2", "2001:db8::/65"),
   );
   assert.deepEqual([added.map(formatPrefix), removed.map(formatPrefix)], [["2001:db8::/65"], ["192.0.2.1", "2001:db8::/64"]]);
+});
+
+const egress = (ip: string, ...ranges: readonly [number, number][]) => ({
+  ip: parsePrefix(ip)!.address,
+  ranges: ranges.map(([from, to]) => ({ from, to })),
+});
+
+test("egress IPs: ports are kept within slices before the address is there, and still while it goes", () => {
+  const plan = {
+    ...desired("af-packet", "198.51.100.1", "198.51.100.2"),
+    egress: [egress("198.51.100.1", [2048, 4095]), egress("198.51.100.2")],
+  };
+  const actions = planSetup(plan, hostState());
+  const lines = applied(actions);
+  const rules = lines.findIndex((line) => line.startsWith("nft -f - <<'END'\ntable inet hafl-s1\n"));
+  assert.ok(rules > 0 && lines[rules]!.endsWith("\n}\nEND"));
+  assert.deepEqual(lines.slice(rules + 1), [
+    "ip -4 route add blackhole 198.51.100.1/32 table 7 metric 1000 protocol 104",
+    "ip -4 addr add 198.51.100.1/32 dev lo scope host",
+    // No slice here: packets are passed on, programs cannot send.
+    "ip -4 route add blackhole 198.51.100.2/32 table 7 metric 1000 protocol 104",
+  ]);
+  assert.deepEqual(undone(actions).slice(0, 4), [
+    "ip -4 route del blackhole 198.51.100.2/32 table 7 metric 1000 protocol 104",
+    "ip -4 addr del 198.51.100.1/32 dev lo",
+    "ip -4 route del blackhole 198.51.100.1/32 table 7 metric 1000 protocol 104",
+    "nft delete table inet hafl-s1",
+  ]);
+});
+
+test("egress IPs without slices here need no nft", () => {
+  const plan = { ...desired("af-packet", "198.51.100.2"), egress: [egress("198.51.100.2")] };
+  assert.ok(!applied(planSetup(plan, hostState())).some((line) => line.includes("nft")));
+});
+
+test("a reload that gives the first slice and takes the last one; rules for all of it meanwhile", () => {
+  const vips = desired("af-packet", "198.51.100.1", "198.51.100.2", "198.51.100.3");
+  const before = {
+    ...vips,
+    egress: [egress("198.51.100.1", [2048, 4095]), egress("198.51.100.2"), egress("198.51.100.3", [2048, 4095])],
+  };
+  const after = {
+    ...vips,
+    egress: [egress("198.51.100.1"), egress("198.51.100.2", [2048, 4095]), egress("198.51.100.3", [4096, 8191])],
+  };
+  const { gained, lost, meanwhile } = addressChanges(before, after);
+  assert.deepEqual([gained.map(formatPrefix), lost.map(formatPrefix)], [["198.51.100.2"], ["198.51.100.1"]]);
+  assert.deepEqual(
+    meanwhile.egress.map(({ ip, ranges }) => [formatAddress(ip), ranges[0]!.from]),
+    [
+      ["198.51.100.2", 2048],
+      ["198.51.100.3", 4096],
+      ["198.51.100.1", 2048],
+    ],
+  );
 });
