@@ -4,7 +4,8 @@
  *   node egress-client.js FROM TO PORT COUNT [tcp|udp [LOCAL_PORT]]
  *
  * When all have connected or failed, and all that connected have had an echo of 2,000 bytes, it prints {"ports", "errors"}:
- * source ports as the server sees them. It holds the connections until its standard input ends.
+ * source ports as the server sees them. It holds the connections until its standard input ends, and sends on each again when
+ * there is anything on it.
  */
 import { createSocket } from "node:dgram";
 import { connect, isIPv6, type Socket } from "node:net";
@@ -56,4 +57,7 @@ const results = await Promise.allSettled(Array.from({ length: Number(count) }, p
 const ports = results.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
 const errors = results.flatMap((r) => (r.status === "rejected" ? [(r.reason as Error).message] : []));
 process.stdout.write(`${JSON.stringify({ ports, errors })}\n`);
-process.stdin.on("end", () => process.exit()).resume();
+process.stdin.on("data", () => {
+  for (const socket of open) socket.write(PAYLOAD);
+});
+process.stdin.on("end", () => process.exit());

@@ -16,6 +16,8 @@ const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, 
 export interface Running {
   /** Its first line of output. */
   readonly line: string;
+  /** Makes a client send something on every connection. */
+  poke(): void;
   stop(): Promise<void>;
 }
 
@@ -32,7 +34,7 @@ async function start(lab: string, node: string, name: string, args: readonly str
     child.stdin!.end();
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   };
-  return { line, stop };
+  return { line, poke: () => child.stdin!.write("\n"), stop };
 }
 
 /** A server on these ports of an address. */
@@ -58,5 +60,5 @@ export async function startClient(
 ): Promise<Outcome> {
   const args = [from, to, `${port}`, `${count}`, protocol, `${localPort}`];
   const running = await start(lab, node, "egress-client", args);
-  return { ...(JSON.parse(running.line) as { ports: number[]; errors: string[] }), stop: running.stop };
+  return { ...running, ...(JSON.parse(running.line) as { ports: number[]; errors: string[] }) };
 }
