@@ -1,25 +1,28 @@
 /**
- * The flow table: which host a flow belongs to. Set-associative over shared memory: a set is 8 flows in 128 bytes, two cache
- * lines; of a flow only a 64-bit keyed tag is kept, not its addresses.
+ * The flow table: which host a flow belongs to. Set-associative over shared memory: a set is 8 flows in two cache lines of 4;
+ * of a flow only a 64-bit keyed tag is kept, not its addresses. A flow has a line that is tried first, so that finding it
+ * mostly touches one: memory is what a look-up costs.
  *
- * words of a set: [8 tags][8 second tags][8 of host and state][8 times last seen, seconds]
+ * words of a line: [4 tags][4 second tags][4 of host and state][4 times last seen, seconds]
  *
  * Several workers write without locks. A second tag is stored mixed with what the entry says, so that an entry put
  * together from two writers' words matches no flow: what is lost is an entry, never the truth of one.
  */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const FLOWS_LAYOUT: Layout = { magic: magic("HFlw"), version: 1 };
+export const FLOWS_LAYOUT: Layout = { magic: magic("HFlw"), version: 2 };
 
-const WAYS = 8;
-const SET_WORDS = 4 * WAYS;
+const LINE_WAYS = 4;
+const LINE_WORDS = 4 * LINE_WAYS;
+const WAYS = 2 * LINE_WAYS;
+const SET_WORDS = 2 * LINE_WORDS;
 /** The header takes a set's place, so that sets begin at a multiple of 128 bytes. */
 const FIRST_SET = SET_WORDS;
 const EPOCH = HEADER_WORDS;
 
-const TAG2 = WAYS;
-const INFO = 2 * WAYS;
-const SEEN = 3 * WAYS;
+const TAG2 = LINE_WAYS;
+const INFO = 2 * LINE_WAYS;
+const SEEN = 3 * LINE_WAYS;
 
 /** The info word: host id in the low half; the rest below. 0 is a free entry. */
 const HOST_MASK = 0xffff;
@@ -50,13 +53,15 @@ export interface FlowTable {
   readonly rate: number;
   budget: number;
   second: number;
+  /** What touchLine gave, kept so that no compiler leaves it out. */
+  touched: number;
 }
 
 /** A worker's view of a table in a buffer of flowTableBytes(); it makes at most `rate` new entries a second. */
 export function viewFlows(buffer: ArrayBufferLike, rate: number): FlowTable {
   const words = new Int32Array(buffer);
   const sets = (words.length - FIRST_SET) / SET_WORDS;
-  return { words, shift: 32 - Math.log2(sets), rate, budget: rate, second: 0 };
+  return { words, shift: 32 - Math.log2(sets), rate, budget: rate, second: 0, touched: 0 };
 }
 
 /** Which numbering of hosts the entries are in; another one makes them worthless. */
@@ -67,17 +72,26 @@ export const setFlowsEpoch = (buffer: ArrayBufferLike, epoch: number): void => {
 
 const vouch = (info: number): number => Math.imul(info & VOUCHED, 0x9e3779b1);
 
-const setOf = (f: FlowTable, hash2: number): number => FIRST_SET + (hash2 >>> f.shift) * SET_WORDS;
+/** The line of its set that a flow is looked for in first. The other is the same with one bit turned: sets are aligned. */
+const lineOf = (f: FlowTable, hash: number, hash2: number): number =>
+  FIRST_SET + (hash2 >>> f.shift) * SET_WORDS + (hash & LINE_WORDS);
+
+/** Reads a word of the flow's first line, to have it in the cache when the flow is looked up. Returns the word. */
+export const touchLine = (f: FlowTable, hash: number, hash2: number): number => f.words[lineOf(f, hash, hash2)]!;
 
 /** Entry of the flow with this 64-bit hash, or -1; `now` is in seconds. */
 export function findFlow(f: FlowTable, hash: number, hash2: number, now: number): number {
-  const w = f.words;
-  const set = setOf(f, hash2);
-  for (let i = set; i < set + WAYS; i++) {
+  const line = lineOf(f, hash, hash2);
+  const entry = findInLine(f.words, line, hash, hash2);
+  const found = entry < 0 ? findInLine(f.words, line ^ LINE_WORDS, hash, hash2) : entry;
+  return found < 0 || now - f.words[found + SEEN]! > IDLE_LIMIT ? -1 : found;
+}
+
+function findInLine(w: Int32Array, line: number, hash: number, hash2: number): number {
+  for (let i = line; i < line + LINE_WAYS; i++) {
     if (w[i] !== hash) continue;
     const info = w[i + INFO]!;
-    if (info === 0 || (w[i + TAG2]! ^ vouch(info)) !== hash2) continue;
-    return now - w[i + SEEN]! > IDLE_LIMIT ? -1 : i;
+    if (info !== 0 && (w[i + TAG2]! ^ vouch(info)) === hash2) return i;
   }
   return -1;
 }
@@ -126,16 +140,18 @@ export function rememberFlow(f: FlowTable, hash: number, hash2: number, host: nu
 /** The flow's own entry; else a free or expired one; else of the flows seen once the oldest; else an established idle one. */
 function placeFor(f: FlowTable, hash: number, hash2: number, now: number): number {
   const w = f.words;
-  const set = setOf(f, hash2);
+  const line = lineOf(f, hash, hash2);
   let once = -1;
   let idle = -1;
   let free = -1;
-  for (let i = set; i < set + WAYS; i++) {
+  for (let n = 0; n < WAYS; n++) {
+    const i = (n < LINE_WAYS ? line : line ^ LINE_WORDS) + (n & (LINE_WAYS - 1));
     const info = w[i + INFO]!;
     if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) return i;
     const seen = w[i + SEEN]!;
-    if (info === 0 || now - seen > IDLE_LIMIT) free = i;
-    else if ((info & ESTABLISHED) === 0) {
+    if (info === 0 || now - seen > IDLE_LIMIT) {
+      if (free < 0) free = i;
+    } else if ((info & ESTABLISHED) === 0) {
       if (once < 0 || seen < w[once + SEEN]!) once = i;
     } else if (now - seen > IDLE_EVICTABLE && (idle < 0 || seen < w[idle + SEEN]!)) idle = i;
   }
@@ -146,8 +162,8 @@ function placeFor(f: FlowTable, hash: number, hash2: number, now: number): numbe
 export function countFlows(f: FlowTable, now: number): { once: number; established: number } {
   let once = 0;
   let established = 0;
-  for (let set = FIRST_SET; set < f.words.length; set += SET_WORDS) {
-    for (let i = set; i < set + WAYS; i++) {
+  for (let line = FIRST_SET; line < f.words.length; line += LINE_WORDS) {
+    for (let i = line; i < line + LINE_WAYS; i++) {
       const info = f.words[i + INFO]!;
       if (info === 0 || now - f.words[i + SEEN]! > IDLE_LIMIT) continue;
       if ((info & ESTABLISHED) !== 0) established++;
