@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -25,9 +26,57 @@ static const char *grow(int fd, off_t size) {
   return NULL;
 }
 
-static void unmap(napi_env env, void *data, void *hint) {
+/*
+ * Threads that map the same file share one mapping: page tables, and what counts as resident memory of the process, exist once.
+ * A file that was replaced under its name is another inode, and so another mapping.
+ */
+typedef struct mapping {
+  dev_t device;
+  ino_t inode;
+  size_t size;
+  void *memory;
+  unsigned users;
+  struct mapping *next;
+} mapping;
+
+static mapping *mappings;
+static pthread_mutex_t mappings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The mapping of an open file with one user more; NULL with errno set when it cannot be made. */
+static mapping *acquire(int fd, const struct stat *status, size_t size) {
+  pthread_mutex_lock(&mappings_lock);
+  mapping *found = mappings;
+  while (found != NULL && (found->device != status->st_dev || found->inode != status->st_ino || found->size != size)) found = found->next;
+  if (found == NULL && (found = calloc(1, sizeof *found)) != NULL) {
+    *found = (mapping){status->st_dev, status->st_ino, size, mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), 0, mappings};
+    if (found->memory == MAP_FAILED) {
+      free(found);
+      found = NULL;
+    } else {
+      mappings = found;
+    }
+  }
+  if (found != NULL) found->users++;
+  pthread_mutex_unlock(&mappings_lock);
+  return found;
+}
+
+static void release(mapping *used) {
+  pthread_mutex_lock(&mappings_lock);
+  if (--used->users == 0) {
+    mapping **link = &mappings;
+    while (*link != used) link = &(*link)->next;
+    *link = used->next;
+    (void)munmap(used->memory, used->size); /* fails only for addresses that were never mapped */
+    free(used);
+  }
+  pthread_mutex_unlock(&mappings_lock);
+}
+
+static void finalize(napi_env env, void *data, void *hint) {
   (void)env;
-  (void)munmap(data, (size_t)(uintptr_t)hint); /* fails only for addresses that were never mapped */
+  (void)data;
+  release(hint);
 }
 
 /* Maps an open file; on failure NULL after throwing. */
@@ -37,11 +86,11 @@ static napi_value map_descriptor(napi_env env, int fd, int32_t size, bool create
   if (failed != NULL) return throw_errno(env, errno, failed, NULL, path);
   if (fstat(fd, &status) != 0) return throw_errno(env, errno, "fstat", NULL, path);
   if (status.st_size < size) return throw_range(env, "%s: %lld bytes long, %d wanted", path, (long long)status.st_size, size);
-  void *memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) return throw_errno(env, errno, "mmap", NULL, path);
+  mapping *shared = acquire(fd, &status, (size_t)size);
+  if (shared == NULL) return throw_errno(env, errno, "mmap", NULL, path);
   napi_value buffer;
-  if (napi_create_external_arraybuffer(env, memory, (size_t)size, unmap, (void *)(uintptr_t)size, &buffer) == napi_ok) return buffer;
-  unmap(env, memory, (void *)(uintptr_t)size);
+  if (napi_create_external_arraybuffer(env, shared->memory, (size_t)size, finalize, shared, &buffer) == napi_ok) return buffer;
+  release(shared);
   return throw_type(env, "%s: this runtime takes no external memory", path);
 }
 

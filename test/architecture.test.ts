@@ -20,7 +20,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   replay: ["wire", "steering", "shm", "io", "dataplane"],
 };
 /** Where a thread of the data plane is put together from devices and shared files. */
-const COMPOSITION = ["dataplane/worker.ts", "dataplane/current-tables.ts", "dataplane/current-rules.ts"];
+const COMPOSITION = [
+  "dataplane/worker.ts",
+  "dataplane/current-tables.ts",
+  "dataplane/socket-questions.ts",
+  "dataplane/current-rules.ts",
+];
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
 
