@@ -1,15 +1,15 @@
 /** From a configuration and its history to the contents of a bank. Pure. */
-import type { HostSpec, PoolSpec, TablesSpec, VipSpec } from "../shm/forwarding-table.ts";
-import type { RangeSpec } from "../shm/port-table.ts";
+import type { HostSpec, PoolSpec, TablesSpec } from "../shm/forwarding-table.ts";
 import type { QuicSpec } from "../shm/quic-table.ts";
 import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { type ChainTable, chainTable } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
-import { formatAddress, mappedLength } from "../wire/address.ts";
-import type { Config, EgressConfig, HostConfig, PortRange, ServiceConfig } from "./config.ts";
+import { formatAddress } from "../wire/address.ts";
+import type { Config, EgressConfig, HostConfig, ServiceConfig } from "./config.ts";
 import { downHosts, type History } from "./generation-history.ts";
 import { mtuTo, type PathMtus } from "./path-mtu.ts";
+import { vipSpecs } from "./vip-specs.ts";
 
 /** Largest outer packet when nothing is known of the path. */
 export const UNKNOWN_MTU = 65_535;
@@ -90,23 +90,4 @@ function hostSpec(host: HostConfig, id: number, mtu: number): HostSpec {
   const v4 = host.dips.find((d) => d.family === 4);
   const v6 = host.dips.find((d) => d.family === 6);
   return { id, name: host.name, ipv4: v4?.words[3] ?? null, ipv6: v6?.words ?? null, mtu, alive: host.state !== "down" };
-}
-
-/** One entry per VIP prefix, with the ports of all services on it. */
-function vipSpecs(config: Config): VipSpec[] {
-  const byPrefix = new Map<string, { spec: Omit<VipSpec, "tcp" | "udp">; tcp: RangeSpec[]; udp: RangeSpec[] }>();
-  config.services.forEach((service, index) => {
-    for (const vip of service.vips) {
-      const length = mappedLength(vip);
-      const id = `${vip.address.words.join(" ")}/${length}/${vip.address.family}`;
-      const spec = { words: vip.address.words, family: vip.address.family, length, portless: index };
-      const entry = byPrefix.get(id) ?? { spec, tcp: [], udp: [] };
-      byPrefix.set(id, entry);
-      const ranges = (list: readonly PortRange[]): RangeSpec[] => list.map((r) => ({ from: r.from, to: r.to, service: index }));
-      entry.tcp.push(...ranges(service.ports.tcp));
-      entry.udp.push(...ranges(service.ports.udp));
-    }
-  });
-  const ascending = (a: RangeSpec, b: RangeSpec): number => a.from - b.from;
-  return [...byPrefix.values()].map(({ spec, tcp, udp }) => ({ ...spec, tcp: tcp.sort(ascending), udp: udp.sort(ascending) }));
 }
