@@ -5,6 +5,8 @@ import { Failure } from "./failure.ts";
 
 const READY_MS = 20_000;
 const STOP_MS = 3_000;
+/** A worker allocates at its start and when tables change; its packets lie outside of the heap. */
+const HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
 /** The worker's code. Not imported: control and data plane only meet in shared memory. */
 const PROGRAM = hotProgram("dataplane/worker.ts");
@@ -22,7 +24,7 @@ export class WorkerPool {
       onDeath(`worker ${index} died: ${reason}`);
     };
     this.#workers = options.map((workerData, index) => {
-      const worker = new Worker(PROGRAM, { workerData, name: `hafl-${index}` });
+      const worker = new Worker(PROGRAM, { workerData, name: `hafl-${index}`, resourceLimits: HEAP });
       worker.on("error", (error) => died(index, error.message));
       worker.on("exit", (code) => died(index, `it ended with code ${code}`));
       return worker;

@@ -8,18 +8,20 @@ import { GueSink, GueSource } from "../io/gue-socket.ts";
 import { native } from "../io/native.ts";
 import { HEADROOM, type LinkType, type PacketSource } from "../io/packet-io.ts";
 import { RawSink } from "../io/raw-socket.ts";
-import { countersPath, flowsPath, mapControl, synsPath } from "../io/runtime-files.ts";
+import { countersPath, flowsPath, fragmentsPath, mapControl, synsPath } from "../io/runtime-files.ts";
 import { SocketLookup } from "../io/socket-lookup.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
 import { controlWords, stopping } from "../shm/control-block.ts";
 import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
+import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { createContext, WAITING } from "./context.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { CurrentTables } from "./current-tables.ts";
 import { createFlowMemory } from "./flow-memory.ts";
+import { HELD_BYTES } from "./held-fragments.ts";
 import { createTurn } from "./pipeline.ts";
 import { socketQuestions } from "./socket-questions.ts";
 
@@ -52,7 +54,7 @@ export interface WorkerOptions {
 
 /** Packets in one burst from the uplink, and from each GUE socket. */
 const UPLINK_BURST = 128;
-const GUE_BURST = 64;
+const GUE_BURST = 32;
 /** A slot takes the largest super-segment; no multiple of 4096, lest the headers of all slots share a few cache sets. */
 const SLOT = HEADROOM + 65_536 + 320;
 /** Headers of the segments of a burst: room for 64 super-segments of 45 segments and 128 bytes of headers each. */
@@ -65,6 +67,8 @@ const ORIGIN_MESSAGES = 64;
 const NEW_FLOWS = 0.1;
 /** How often the kernel is asked for the frames it lost, ms. */
 const STATISTICS_MS = 1000;
+/** How long the worker sleeps at most while it holds fragments whose first another worker may get, ms. */
+const HELD_CHECK_MS = 5;
 
 function run(options: WorkerOptions): void {
   const addon = native();
@@ -75,7 +79,7 @@ function run(options: WorkerOptions): void {
   );
   const gueSlots = options.gueFds.length * GUE_BURST;
   const scratchStart = (UPLINK_BURST + gueSlots) * SLOT;
-  const pool = new Uint8Array(scratchStart + SCRATCH);
+  const pool = new Uint8Array(scratchStart + SCRATCH + HELD_BYTES);
 
   const uplink: PacketSource =
     options.uplinkKind === "packet"
@@ -94,10 +98,21 @@ function run(options: WorkerOptions): void {
   const memory = createFlowMemory(
     viewFlows(flows, Math.ceil((options.flows * NEW_FLOWS) / options.workers)),
     viewSyns(addon.mapFile(synsPath(options.runtimeDir), SYNS_BYTES, false)),
+    viewFragments(addon.mapFile(fragmentsPath(options.runtimeDir), FRAGMENTS_BYTES, false)),
     socketQuestions(new SocketLookup(options.socketsFd, WAITING)),
     options.directorFlows,
   );
-  const context = createContext(viewOf(pool), counters, tables.take(), peers, kernel, origin, scratchStart, pool.length, memory);
+  const context = createContext(
+    viewOf(pool),
+    counters,
+    tables.take(),
+    peers,
+    kernel,
+    origin,
+    scratchStart,
+    scratchStart + SCRATCH,
+    memory,
+  );
   const turn = createTurn(context, uplink, gue);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
   const waits = counterAt("waits");
@@ -115,7 +130,7 @@ function run(options: WorkerOptions): void {
       asked = now;
       counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
     }
-    addon.wait(waiter, STATISTICS_MS);
+    addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS);
   }
 }
 
