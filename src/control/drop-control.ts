@@ -80,12 +80,16 @@ export class DropControl {
   count(vips: readonly Prefix[]): void {
     const taken = this.#rules.slice(0, this.#inKernel).filter(({ limit }) => limit === null);
     const choice = ruleChoice(vips, this.#rules, this.#inKernel);
-    if (choice !== null && this.#choice !== null && Buffer.compare(choice, this.#choice) === 0) return;
+    const slots = taken.map(({ name }) => this.#slots.indexOf(name));
+    const same = (a: ArrayLike<number> | null, b: ArrayLike<number> | null): boolean =>
+      a === b || (a !== null && b !== null && a.length === b.length && Array.from(a).every((x, i) => x === b[i]));
+    // Most changes are of hosts and pools: counting goes on as it is.
+    if (same(choice, this.#choice) && same(slots, this.#countedSlots)) return;
     const fds = choice === null ? [] : native().openFrameCounters(this.#place.uplink, taken.length, choice);
     this.#closeCounting();
     this.#choice = choice;
     this.#counting = fds;
-    this.#countedSlots = taken.map(({ name }) => this.#slots.indexOf(name));
+    this.#countedSlots = slots;
     if (fds.length > 0) this.#timer = setInterval(() => this.#read(), COUNT_MS).unref();
   }
 

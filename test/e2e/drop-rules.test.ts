@@ -76,6 +76,21 @@ async function floodDropped(t: TestContext, state: LabState): Promise<void> {
   );
 }
 
+/** Filters and counting are replaced while packets come: at no moment does one get past. */
+async function reloaded(t: TestContext, state: LabState): Promise<void> {
+  const { spec } = state;
+  const flooded = `{ name: again, match: "udp dst port ${PORT}" }`;
+  await apply(state, `drop: [${flooded}]`);
+  const under = flood(spec, 4, 3);
+  for (const port of [53, 54, 55]) await apply(state, `drop: [{ name: p${port}, match: "udp src port ${port}" }, ${flooded}]`);
+  const sent = await under;
+  await sleep(COUNTED_MS + 200);
+  const counted = rule(spec, "again");
+  t.diagnostic(`${sent} packets, counted ${counted}, while the rules were changed three times`);
+  assert.equal(verdict(spec, "drop_rule") + verdict(spec, "no_service"), 0, "user space got none of it");
+  assert.ok(Math.abs(counted - sent) < sent / 50, "what is counted twice or not at all while sockets are replaced is little");
+}
+
 /** What is dropped in the kernel can be looked at: one in so many comes up, is counted once, and stands in the ring. */
 async function sampled(t: TestContext, state: LabState): Promise<void> {
   const { spec } = state;
@@ -117,14 +132,36 @@ async function limited(t: TestContext, state: LabState): Promise<void> {
   assert.ok(passed >= 1000 && passed <= 2.5 * 1000 * spec.hosts, `${passed} passed`);
 }
 
+/** In TUN mode nothing is dropped before it is read. */
+async function inUserSpace(t: TestContext, state: LabState): Promise<void> {
+  const { spec } = state;
+  await apply(state, `drop: [{ name: tun, match: "udp dst port ${PORT}", sample: 100 }]`);
+  const sent = await flood(spec, 4, 1);
+  await until("the queue is read", () => verdict(spec, "no_service") + rule(spec, "tun") >= sent / 2, 2_000);
+  await sleep(300);
+  const counted = rule(spec, "tun");
+  t.diagnostic(`${sent} packets, ${counted} reached user space and were dropped there`);
+  assert.equal(verdict(spec, "drop_rule"), counted);
+  assert.equal(
+    sum(spec, (s) => s.rules.tun!.inKernel),
+    0,
+  );
+  assert.equal(verdict(spec, "no_service"), 0);
+  assert.ok(counted <= sent && counted > sent / 4);
+}
+
 test("drop rules in a lab", { skip: labObstacle || libpcapObstacle, timeout: 120_000 }, async (t) => {
   const source = fileURLToPath(new URL("../../../test/support/flood.c", import.meta.url));
   try {
     execFileSync("cc", ["-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-o", FLOOD, source]);
     await withLab(labSpec({ name: `e2e-drop-${process.pid}`, hosts: 3 }), async (state) => {
       await t.test("a flood of 5 s costs nobody anything", (s) => floodDropped(s, state));
+      await t.test("rules change under a flood", (s) => reloaded(s, state));
       await t.test("samples of what the kernel drops", (s) => sampled(s, state));
       await t.test("a limit by source prefix", (s) => limited(s, state));
+    });
+    await withLab(labSpec({ name: `e2e-drop-tun-${process.pid}`, hosts: 1, io: "tun" }), async (state) => {
+      await t.test("TUN mode: the same rules in user space", (s) => inUserSpace(s, state));
     });
   } finally {
     rmSync(dir, { recursive: true });
