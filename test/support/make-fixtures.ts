@@ -6,11 +6,19 @@ import { LINKTYPE_ETHERNET, LINKTYPE_RAW, writeCapture } from "../../src/io/pcap
 import { DIRECTOR_CASES } from "./director-cases.ts";
 import { EGRESS_CASES } from "./egress-cases.ts";
 import { CONFIG, type Fixture, HOST } from "./fixture.ts";
+import { MATCHING_CASES } from "./matching-cases.ts";
 import { MTU_CASES } from "./mtu-cases.ts";
 import { QUIC_CASES } from "./quic-cases.ts";
 import { TARGET_CASES } from "./target-cases.ts";
 
-export const CASES: readonly Fixture[] = [...DIRECTOR_CASES, ...TARGET_CASES, ...EGRESS_CASES, ...QUIC_CASES, ...MTU_CASES];
+export const CASES: readonly Fixture[] = [
+  ...DIRECTOR_CASES,
+  ...TARGET_CASES,
+  ...EGRESS_CASES,
+  ...QUIC_CASES,
+  ...MATCHING_CASES,
+  ...MTU_CASES,
+];
 export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 
 const START_US = 1_700_000_000_000_000;
