@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=1
 /** The command line: which commands there are, and how they end. 0: done; 1: failed; 2: wrong usage or config. */
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";

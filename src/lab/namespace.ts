@@ -15,9 +15,17 @@ const ENTER_MS = 5_000;
 /** Path of one of the scripts in netns-scripts/. */
 export const scriptPath = (name: string): string => fileURLToPath(new URL(name, SCRIPTS));
 
+/** As the first line of cli/main.ts has it: a young generation that suits programs which allocate little, 12 MB less each. */
+const NODE_OPTIONS = ["--max-semi-space-size=1"];
+
 /** The command line of one of our own programs, by its path in src/. */
 export function nodeProgram(path: string, args: readonly string[]): string[] {
-  return [process.execPath, fileURLToPath(new URL(`../${path}`.replace(/\.ts$/, ".js"), import.meta.url)), ...args];
+  return [
+    process.execPath,
+    ...NODE_OPTIONS,
+    fileURLToPath(new URL(`../${path}`.replace(/\.ts$/, ".js"), import.meta.url)),
+    ...args,
+  ];
 }
 
 /** Waits for the end of a process. Gives its exit code; 128 and more when a signal ended it. */
