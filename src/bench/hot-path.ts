@@ -26,6 +26,7 @@ import { plainTables } from "../replay/offline-host.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { hopOf, type Tables } from "../shm/forwarding-table.ts";
+import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { pseudoSum4, setIpv4Checksum } from "../wire/checksum.ts";
@@ -108,6 +109,7 @@ function prepare(config: Config, flows: number): Load {
   const memory = createFlowMemory(
     viewFlows(new ArrayBuffer(flowTableBytes(TRACKED)), TRACKED),
     viewSyns(new ArrayBuffer(SYNS_BYTES)),
+    viewFragments(new ArrayBuffer(FRAGMENTS_BYTES)),
     plainQuestions(() => false),
     true,
   );

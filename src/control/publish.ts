@@ -1,6 +1,16 @@
 /** Publishing: a configuration becomes forwarding tables in the bank that nobody reads, which then becomes the current one. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { bankPath, countersPath, flowsPath, historyPath, mapBank, mapControl, mapRegion, synsPath } from "../io/runtime-files.ts";
+import {
+  bankPath,
+  countersPath,
+  flowsPath,
+  fragmentsPath,
+  historyPath,
+  mapBank,
+  mapControl,
+  mapRegion,
+  synsPath,
+} from "../io/runtime-files.ts";
 import {
   allSeen,
   askToStop,
@@ -17,6 +27,7 @@ import {
 import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
 import { FLOWS_LAYOUT, flowsEpoch, flowTableBytes, setFlowsEpoch } from "../shm/flow-table.ts";
 import { readNames, setHostMtu, tablesBytes, writeTables } from "../shm/forwarding-table.ts";
+import { FRAGMENTS_BYTES, FRAGMENTS_LAYOUT } from "../shm/fragment-table.ts";
 import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
@@ -71,6 +82,7 @@ export class Publisher {
     resetWorkers(control);
     mapRegion(countersPath(runtimeDir), countersBytes(workers), COUNTERS_LAYOUT);
     mapRegion(synsPath(runtimeDir), SYNS_BYTES, SYNS_LAYOUT);
+    mapRegion(fragmentsPath(runtimeDir), FRAGMENTS_BYTES, FRAGMENTS_LAYOUT);
     const history = readHistory(runtimeDir);
     const table = mapRegion(flowsPath(runtimeDir), flowTableBytes(flows), FLOWS_LAYOUT);
     if (table.kept && flowsEpoch(table.buffer) !== history.epoch) {

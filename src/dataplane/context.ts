@@ -4,6 +4,7 @@ import type { Tables } from "../shm/forwarding-table.ts";
 import { type Chain, createChain } from "./chain.ts";
 import type { DropRules } from "./drop.ts";
 import type { FlowMemory } from "./flow-memory.ts";
+import { createHeld, type HeldFragments } from "./held-fragments.ts";
 import { createOrigin, type Origin } from "./origin.ts";
 import { createParsed, type Parsed } from "./parsed.ts";
 
@@ -46,13 +47,15 @@ export interface Context {
   /** Packets of the burst that wait for the kernel to say whether there is a socket for them: where they lie. */
   readonly waiting: Int32Array;
   waitingCount: number;
+  /** Fragments that wait for the first of their datagram. */
+  readonly held: HeldFragments;
   /** Messages the sinks did not take since the worker last looked. */
   peersFailed: number;
   kernelFailed: number;
   originFailed: number;
 }
 
-/** A context over a pool whose bytes from `scratchStart` to `scratchEnd` are free for headers. */
+/** A context over a pool whose bytes from `scratchStart` to `scratchEnd` are free for headers; what is behind holds fragments. */
 export function createContext(
   bytes: DataView,
   counters: Float64Array,
@@ -86,6 +89,7 @@ export function createContext(
     chain: createChain(),
     waiting: new Int32Array(WAITING * WAITING_WORDS),
     waitingCount: 0,
+    held: createHeld(scratchEnd, bytes.byteLength),
     peersFailed: 0,
     kernelFailed: 0,
     originFailed: 0,

@@ -30,9 +30,10 @@ import { deliver } from "./deliver.ts";
 import { sendAlong } from "./encap.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
 import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
@@ -62,11 +63,13 @@ function directRecord(context: Context, records: Int32Array, r: number, link: Li
   const p = context.parsed;
   p.packets = 1;
   p.sumField = -1;
+  p.fragment = FRAGMENT_NONE;
   const verdict = directPacket(context, records, r, link);
   if (verdict === PENDING) {
     context.waiting[context.waitingCount++] = r;
     return 0;
   }
+  if (p.fragment === FRAGMENT_FIRST) noteFirst(context, verdict, AS_DIRECTOR);
   countVerdict(context.counters, verdict, p.packets);
   return p.packets;
 }
@@ -97,7 +100,10 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
   const vip = destinationVip(t, p);
   if (vip < 0) return NOT_OURS;
   const transport = parseTransport(b, p);
-  if (transport !== OK) return transport;
+  if (transport !== OK || p.fragment !== FRAGMENT_NONE) {
+    const verdict = judgeFragment(context, transport, AS_DIRECTOR, ip, p.end - ip, 0);
+    if (verdict !== OK) return verdict;
+  }
   // Early, so that the processor looks the service up while it hashes.
   hashFlow(t, p);
   const offloads = (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0 ? OK : readOffloads(b, records, r, p);

@@ -18,6 +18,8 @@ export interface FlowMemory {
   readonly flows: FlowTable;
   /** SYNs, see shm/syn-memory.ts. */
   readonly syns: Int32Array;
+  /** First fragments, see shm/fragment-table.ts. */
+  readonly fragments: Int32Array;
   readonly sockets: SocketQuestions;
   /** Whether this host as a director looks into the flow table; what it owns itself it remembers in any case. */
   readonly directs: boolean;
@@ -39,9 +41,16 @@ export const socketAnswer = (m: FlowMemory, i: number): number => (m.sockets.fou
 const ANSWERS = 8192;
 
 /** Memory over a flow table and SYN maps. */
-export const createFlowMemory = (flows: FlowTable, syns: Int32Array, sockets: SocketQuestions, directs: boolean): FlowMemory => ({
+export const createFlowMemory = (
+  flows: FlowTable,
+  syns: Int32Array,
+  fragments: Int32Array,
+  sockets: SocketQuestions,
+  directs: boolean,
+): FlowMemory => ({
   flows,
   syns,
+  fragments,
   sockets,
   directs,
   answers: new Int32Array(2 * ANSWERS),

@@ -81,7 +81,10 @@ function walkExtensions(b: DataView, at: number, end: number, next: number, p: P
     if (next === ipv6.FRAGMENT) {
       const bits = ipv6.fragmentBits6(b, at);
       // An atomic fragment (RFC 6946) is a whole packet.
-      if (bits !== 0) p.fragment = ipv4.fragmentOffset(bits) === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+      if (bits !== 0) {
+        p.fragment = ipv4.fragmentOffset(bits) === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+        p.fragmentAt = at;
+      }
     }
     next = b.getUint8(at);
     at += length;

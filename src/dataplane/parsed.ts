@@ -20,6 +20,8 @@ export interface Parsed extends FlowHash {
   tcpFlags: number;
   /** FRAGMENT_*. */
   fragment: number;
+  /** Of an IPv6 fragment: offset of its fragment header. */
+  fragmentAt: number;
   /** Packets in the frame: more than 1 for a super-segment. */
   packets: number;
   /** With more than 1: payload bytes of each, and bytes of the headers in front of the payload, from the IP header on. */
@@ -59,6 +61,7 @@ export const createParsed = (): Parsed => ({
   tos: 0,
   tcpFlags: 0,
   fragment: FRAGMENT_NONE,
+  fragmentAt: 0,
   packets: 1,
   segment: 0,
   headers: 0,

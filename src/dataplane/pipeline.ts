@@ -5,6 +5,7 @@ import type { Tables } from "../shm/forwarding-table.ts";
 import { CLOCK_MASK } from "./clock.ts";
 import { type Context, flush } from "./context.ts";
 import { direct } from "./director.ts";
+import { settleHeld } from "./fragments.ts";
 import { receiveGue } from "./target.ts";
 
 const UPLINK_BURSTS = counterAt("uplinkBursts");
@@ -29,7 +30,8 @@ export function createTurn(context: Context, uplink: PacketSource | null, gue: r
     let handled = 0;
     if (uplink !== null) handled += fromUplink(context, uplink);
     for (let i = 0; i < gue.length; i++) handled += fromPeers(context, gue[i]!);
-    if (handled > 0) finish(context);
+    if (context.held.count > 0) settleHeld(context);
+    if (handled > 0 || context.toPeers.count > 0 || context.toKernel.count > 0) finish(context);
     return handled;
   };
 }

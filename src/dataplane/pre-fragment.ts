@@ -7,7 +7,8 @@
  */
 import { SUM_FIELD, SUM_LENGTH, SUM_LENGTH2, SUM_START, SUM_START2, SUM_STRIDE, SUM_ZERO_AS_ONES } from "../io/packet-io.ts";
 import { countSent } from "../shm/counters.ts";
-import { NO_ROOM, TOO_BIG } from "../shm/verdict.ts";
+import { MALFORMED, NO_ROOM, TOO_BIG } from "../shm/verdict.ts";
+import { ipv4ChecksumGood } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { TCP, TCP_CHECKSUM } from "../wire/tcp.ts";
 import { UDP, UDP_CHECKSUM } from "../wire/udp.ts";
@@ -44,6 +45,8 @@ export function sendFragments(
   const { parsed: p, bytes: b } = context;
   const header = ipv4.headerLength(b, p.ip);
   if (room < header + UNIT) return TOO_BIG;
+  // Checksums are made anew below: a header that came in damaged must not leave as a good one.
+  if (!ipv4ChecksumGood(b, p.ip, header)) return MALFORMED;
   const packets = p.packets;
   const headers = packets > 1 ? p.headers : 0;
   const largest = packets > 1 ? p.headers + p.segment : p.end - p.ip;

@@ -10,7 +10,7 @@ import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
 import type { Context } from "./context.ts";
 import { deliver } from "./deliver.ts";
-import { sendToPeer } from "./encap.ts";
+import { sendAlong } from "./encap.ts";
 import { destinationVip } from "./flow.ts";
 import type { Parsed } from "./parsed.ts";
 
@@ -32,5 +32,8 @@ export function directSlice(context: Context, vip: number, gsoType: number): num
   const owner = ownerOfSlice(t, vip, p);
   if (owner < 0) return -owner;
   if (owner === t.self) return deliver(context, gsoType);
-  return sendToPeer(context, owner);
+  const chain = context.chain;
+  chain.first = owner;
+  chain.count = 0;
+  return sendAlong(context, chain);
 }

@@ -1,20 +1,20 @@
 /** The role of a host for packets that come in GUE: check who sent them, unwrap, deliver. */
 import { RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_PEER, RX_STRIDE, RX_TRAFFIC_CLASS, type RxBurst } from "../io/packet-io.ts";
-import { counterAt, countReceived, countSent, countVerdict } from "../shm/counters.ts";
-import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
-import { ECN_DROP, GUE_MALFORMED, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER, NOT_A_VIP, OK, PENDING } from "../shm/verdict.ts";
-import { advanceHop, hopFamily, hopsLeft, innerOffset, nextHopAddress } from "../wire/gue.ts";
+import { counterAt, countReceived, countVerdict } from "../shm/counters.ts";
+import { findPeer, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
+import { ECN_DROP, GUE_MALFORMED, NOT_A_PEER, NOT_A_VIP, OK, PENDING } from "../shm/verdict.ts";
+import { hopsLeft, innerOffset } from "../wire/gue.ts";
 import { UDP } from "../wire/udp.ts";
-import { type Context, roomForOne, WAITING, WAITING_WORDS } from "./context.ts";
+import { type Context, WAITING, WAITING_WORDS } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
 import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
-import { outerOverhead } from "./outer-overhead.ts";
+import { AS_TARGET, judgeFragment, noteFirst } from "./fragments.ts";
+import { sendOn } from "./next-hop.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { appendIov, appendMessage } from "./queue.ts";
-import { tooBig } from "./too-big.ts";
+import { FRAGMENT_FIRST, FRAGMENT_NONE } from "./parsed.ts";
 
 const MESSAGES = counterAt("gueMessages");
 const PACKETS = counterAt("guePackets");
@@ -63,9 +63,11 @@ function receiveDatagram(context: Context, gue: number, length: number, trafficC
   const p = context.parsed;
   p.packets = 1;
   p.sumField = -1;
+  p.fragment = FRAGMENT_NONE;
   const verdict = receivePacket(context, gue, length, trafficClass);
   if (verdict !== PENDING) {
-    countVerdict(context.counters, verdict, 1);
+    if (p.fragment === FRAGMENT_FIRST) noteFirst(context, verdict, AS_TARGET);
+    countVerdict(context.counters, verdict, p.packets);
     return;
   }
   const at = context.waitingCount++ * WAITING_WORDS;
@@ -109,7 +111,10 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
       noteArrival(context, vip);
     } else {
       const transport = parseTransport(b, p);
-      if (transport !== OK) return transport;
+      if (transport !== OK || p.fragment !== FRAGMENT_NONE) {
+        const verdict = judgeFragment(context, transport, AS_TARGET, gue, length, trafficClass);
+        if (verdict !== OK) return verdict;
+      }
       hashFlow(t, p);
       const mine = ownership(context.memory, p, t.self);
       if (mine === ASKED) return PENDING;
@@ -129,32 +134,4 @@ function noteArrival(context: Context, vip: number): void {
   if (service < 0) return;
   hashFlow(t, p);
   noteFlow(context.memory, p, t.self, udp && udpMode(t, service) !== UDP_STATELESS);
-}
-
-/** Queues a packet as it came, wrapper and all, for the next hop of its chain. */
-function sendOn(context: Context, gue: number, length: number, trafficClass: number): number {
-  const { bytes: b, parsed: p, tables: t } = context;
-  const at = nextHopAddress(b, gue);
-  const host = hopFamily(b, gue) === 4 ? findPeer(t, 4, 0, 0, MAPPED, b.getInt32(at)) : findHop6(t, b, at);
-  if (host < 0) return NOT_A_PEER;
-  advanceHop(b, gue);
-  if (host === t.self) return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
-  const family = outerFamily(t, host);
-  if (family === 0) return NO_HOST_LEFT;
-  const overhead = outerOverhead(family, 0);
-  p.tos = trafficClass;
-  const room = t.words[hostAt(t, host) + HOST_MTU]! - overhead;
-  if (length > room) return tooBig(context, host, family, p.ip - gue, room - p.ip + gue, NEXT_HOP);
-  if (!roomForOne(context)) return NO_ROOM;
-  const queue = context.toPeers;
-  appendIov(queue, gue, length);
-  appendMessage(queue, t, host, family, p, 1, length, 0);
-  countSent(context.counters, host, 1, length + overhead);
-  return NEXT_HOP;
-}
-
-function findHop6(t: Tables, b: DataView, at: number): number {
-  const [a0, a1, a2] = [b.getInt32(at), b.getInt32(at + 4), b.getInt32(at + 8)];
-  const family = a0 === 0 && a1 === 0 && a2 === MAPPED ? 4 : 6;
-  return findPeer(t, family, a0, a1, a2, b.getInt32(at + 12));
 }

@@ -7,6 +7,7 @@ import { native } from "./native.ts";
 
 export const countersPath = (dir: string): string => join(dir, "counters");
 export const flowsPath = (dir: string): string => join(dir, "flows");
+export const fragmentsPath = (dir: string): string => join(dir, "fragments");
 export const synsPath = (dir: string): string => join(dir, "syns");
 export const historyPath = (dir: string): string => join(dir, "generations.json");
 /** The serial is part of the name: a bank that grows becomes a new file, and who still reads the old one is not disturbed. */

@@ -7,6 +7,8 @@ import { type Context, createContext, flush } from "../dataplane/context.ts";
 import { direct } from "../dataplane/director.ts";
 import { DropRules } from "../dataplane/drop.ts";
 import { createFlowMemory, type FlowMemory } from "../dataplane/flow-memory.ts";
+import { settleHeld } from "../dataplane/fragments.ts";
+import { HELD_BYTES } from "../dataplane/held-fragments.ts";
 import type { Parsed } from "../dataplane/parsed.ts";
 import { plainQuestions } from "../dataplane/socket-questions.ts";
 import { receiveGue } from "../dataplane/target.ts";
@@ -37,6 +39,7 @@ import {
   viewTables,
   writeTables,
 } from "../shm/forwarding-table.ts";
+import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { type RuleSpec, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { VERDICT_NAMES } from "../shm/verdict.ts";
@@ -92,11 +95,12 @@ export class OfflineHost {
     this.memory = createFlowMemory(
       viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
       viewSyns(new ArrayBuffer(SYNS_BYTES)),
+      viewFragments(new ArrayBuffer(FRAGMENTS_BYTES)),
       plainQuestions(options.hasSocket ?? (() => false)),
       options.directorFlows ?? true,
     );
     this.tables = plainTables(spec);
-    this.pool = new Uint8Array(BURST * SLOT + SCRATCH);
+    this.pool = new Uint8Array(BURST * SLOT + SCRATCH + HELD_BYTES);
     this.#counts = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
     const emit = (packet: Uint8Array): void => {
       this.#out.push(packet);
@@ -118,7 +122,7 @@ export class OfflineHost {
       kernel,
       memoryKernel(this.pool, createTxQueue(UP_STRIDE, MESSAGES, MESSAGES, 1), emit),
       BURST * SLOT,
-      this.pool.length,
+      BURST * SLOT + SCRATCH,
       this.memory,
     );
     if (options.drop !== undefined && options.drop.length > 0) {
@@ -149,6 +153,7 @@ export class OfflineHost {
     }
     for (const [word, value] of Object.entries(offloads)) this.#burst.records[Number(word)] = value;
     this.#stage(this.context);
+    settleHeld(this.context);
     flush(this.context);
     return this.#out;
   }
@@ -156,6 +161,11 @@ export class OfflineHost {
   /** Verdict of the packet that take() took last. */
   lastVerdict(): string {
     return VERDICT_NAMES.find((_, i) => this.#counts[i] !== this.#before[i]) ?? "none";
+  }
+
+  /** Gives up waiting: fragments that are still held become orphans. */
+  finish(): void {
+    settleHeld(this.context, 0);
   }
 
   /** Verdicts so far, those that occurred only. */

@@ -48,6 +48,7 @@ export function replay(
     const verdict = host.lastVerdict();
     for (const one of left) out.push({ bytes: one, time: packet.time, verdict });
   }
+  host.finish();
   const verdicts = host.verdicts();
   const rules = drop.map(({ name, slot }) => [name, { packets: host.ruleCounts[slot * RULE_STRIDE + RULE_DROPPED]! }] as const);
   if (noIp > 0) verdicts.not_ours = (verdicts.not_ours ?? 0) + noIp;

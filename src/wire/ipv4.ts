@@ -85,7 +85,8 @@ export const isCopied = (b: DataView, o: number): boolean => (b.getUint8(o) & 0x
 export function setFragment(b: DataView, ip: number, header: number, total: number, offset: number, more: boolean): void {
   b.setUint8(ip, 0x40 | (header >>> 2));
   b.setUint16(ip + TOTAL_LENGTH, total);
-  b.setUint16(ip + FRAGMENT, (more ? MORE_FRAGMENTS : 0) | (offset >>> 3));
+  const reserved = b.getUint16(ip + FRAGMENT) & 0x8000;
+  b.setUint16(ip + FRAGMENT, reserved | (more ? MORE_FRAGMENTS : 0) | (offset >>> 3));
   setIpv4Checksum(b, ip, header);
 }
 

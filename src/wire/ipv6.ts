@@ -41,6 +41,10 @@ export function fragmentBits6(b: DataView, o: number): number {
   return (word >>> 3) | ((word & 1) << 13);
 }
 
+export const FRAGMENT_HEADER = 8;
+/** Identification in the fragment header at `o`. */
+export const fragmentId = (b: DataView, o: number): number => b.getInt32(o + 4);
+
 export function setPayloadLength(b: DataView, ip: number, length: number): void {
   b.setUint16(ip + PAYLOAD_LENGTH, length);
 }

@@ -7,6 +7,7 @@ import { plainQuestions } from "../../src/dataplane/socket-questions.ts";
 import { plainTables } from "../../src/replay/offline-host.ts";
 import { flowTableBytes, viewFlows } from "../../src/shm/flow-table.ts";
 import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
+import { FRAGMENTS_BYTES, viewFragments } from "../../src/shm/fragment-table.ts";
 import { SYNS_BYTES, viewSyns } from "../../src/shm/syn-memory.ts";
 import { NO_HOST } from "../../src/steering/maglev.ts";
 
@@ -54,6 +55,7 @@ function memory(directs = true): FlowMemory {
   const m = createFlowMemory(
     flows,
     viewSyns(new ArrayBuffer(SYNS_BYTES)),
+    viewFragments(new ArrayBuffer(FRAGMENTS_BYTES)),
     plainQuestions(() => false),
     directs,
   );

@@ -282,26 +282,6 @@ const icmpOther = both((f) => {
   };
 });
 
-const fragments = both((f) => {
-  const from: make.End = [f.client, 40_002];
-  const whole = make.udpDatagram(from, [f.web, 53], make.filler(64));
-  const first = make.ip(f.client, f.web, 17, whole.subarray(0, 32), { id: 9, offset: 0, more: true });
-  const later = make.ip(f.client, f.web, 17, whole.subarray(32), { id: 9, offset: 32, more: false });
-  const tiny = make.ip(f.client, f.web, 6, make.filler(8), { id: 10, offset: 0, more: true });
-  const tinyUdp = make.ip(f.client, f.web, 17, make.filler(4), { id: 11, offset: 0, more: true });
-  return {
-    name: "fragments",
-    role: "director",
-    shows:
-      "A first fragment goes by its ports; one too short for them is bad; a later one whose first is not known is an orphan.",
-    steps: [
-      forwarded("udp", from, [f.web, 53], first),
-      ...dropped("fragment_orphan", later),
-      ...dropped("fragment_bad", tiny, tinyUdp),
-    ],
-  };
-});
-
 const loop = both((f) => {
   const [from, to] = f === IPV4 ? [DIP2, f.web] : ["fd00:1::12", f.web];
   const inner = make.tcp(tcpFrom(f), [f.web, 80], make.bytes());
@@ -330,7 +310,6 @@ export const DIRECTOR_CASES: readonly Fixture[] = [
   ...echo,
   ...icmpError,
   ...icmpOther,
-  ...fragments,
   ...loop,
   ...DROP_CASES,
 ] as const;

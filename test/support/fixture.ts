@@ -5,10 +5,13 @@ import { type Config, parseConfig } from "../../src/control/config.ts";
 import type { Role } from "../../src/replay/offline-host.ts";
 import { parseFlow } from "../../src/steering/flow.ts";
 
-/** One packet that comes in, its verdict, and what leaves because of it. */
+/**
+ * One packet that comes in, its verdict, and what leaves because of it. More than one verdict, or none, where packets are held
+ * back for a later step.
+ */
 export interface Step {
   readonly in: Uint8Array;
-  readonly verdict: string;
+  readonly verdict: string | readonly string[];
   readonly out?: readonly Uint8Array[];
   /** Milliseconds since the step before; 1 unless said otherwise. */
   readonly after?: number;

@@ -41,3 +41,9 @@ export function checkForwarded(packet: Uint8Array, out: Uint8Array): void {
   const inner = udp.subarray(8 + gue);
   assert.equal(Buffer.compare(inner, packet.subarray(0, inner.length)), 0, "inner bytes");
 }
+
+/** The inner packet of one in GUE. */
+export function innerOf(out: Uint8Array): Uint8Array {
+  const gue = (out[0]! >> 4 === 4 ? 20 : 40) + 8;
+  return out.subarray(gue + 4 + (out[gue]! & 31) * 4);
+}

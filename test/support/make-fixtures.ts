@@ -6,6 +6,7 @@ import { LINKTYPE_ETHERNET, LINKTYPE_RAW, writeCapture } from "../../src/io/pcap
 import { DIRECTOR_CASES } from "./director-cases.ts";
 import { EGRESS_CASES } from "./egress-cases.ts";
 import { CONFIG, type Fixture, HOST } from "./fixture.ts";
+import { FRAGMENT_CASES } from "./fragment-cases.ts";
 import { MATCHING_CASES } from "./matching-cases.ts";
 import { MTU_CASES } from "./mtu-cases.ts";
 import { QUIC_CASES } from "./quic-cases.ts";
@@ -18,6 +19,7 @@ export const CASES: readonly Fixture[] = [
   ...QUIC_CASES,
   ...MATCHING_CASES,
   ...MTU_CASES,
+  ...FRAGMENT_CASES,
 ];
 export const FIXTURES_DIR = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 
@@ -36,7 +38,9 @@ function timesOf(fixture: Fixture): number[] {
 }
 
 function readme(fixture: Fixture): string {
-  const verdicts = fixture.steps.map((step, i) => `| ${i + 1} | ${step.verdict} | ${step.out?.length ?? 0} |`).join("\n");
+  const verdicts = fixture.steps
+    .map((step, i) => `| ${i + 1} | ${[step.verdict].flat().join(", ") || "held"} | ${step.out?.length ?? 0} |`)
+    .join("\n");
   return `# ${fixture.name}
 
 ${fixture.shows}

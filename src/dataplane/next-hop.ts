@@ -1,0 +1,41 @@
+/** Sending a packet on along its chain. */
+import { countSent } from "../shm/counters.ts";
+import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables } from "../shm/forwarding-table.ts";
+import { ECN_DROP, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER } from "../shm/verdict.ts";
+import { advanceHop, hopFamily, nextHopAddress } from "../wire/gue.ts";
+import { type Context, roomForOne } from "./context.ts";
+import { deliver } from "./deliver.ts";
+import { combineEcn } from "./ecn.ts";
+import { outerOverhead } from "./outer-overhead.ts";
+import { appendIov, appendMessage } from "./queue.ts";
+import { tooBig } from "./too-big.ts";
+
+const MAPPED = 0xffff;
+
+/** Queues a packet as it came, wrapper and all, for the next hop of its chain. */
+export function sendOn(context: Context, gue: number, length: number, trafficClass: number): number {
+  const { bytes: b, parsed: p, tables: t } = context;
+  const at = nextHopAddress(b, gue);
+  const host = hopFamily(b, gue) === 4 ? findPeer(t, 4, 0, 0, MAPPED, b.getInt32(at)) : findHop6(t, b, at);
+  if (host < 0) return NOT_A_PEER;
+  advanceHop(b, gue);
+  if (host === t.self) return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+  const family = outerFamily(t, host);
+  if (family === 0) return NO_HOST_LEFT;
+  const overhead = outerOverhead(family, 0);
+  p.tos = trafficClass;
+  const room = t.words[hostAt(t, host) + HOST_MTU]! - overhead;
+  if (length > room) return tooBig(context, host, family, p.ip - gue, room - p.ip + gue, NEXT_HOP);
+  if (!roomForOne(context)) return NO_ROOM;
+  const queue = context.toPeers;
+  appendIov(queue, gue, length);
+  appendMessage(queue, t, host, family, p, 1, length, 0);
+  countSent(context.counters, host, 1, length + overhead);
+  return NEXT_HOP;
+}
+
+function findHop6(t: Tables, b: DataView, at: number): number {
+  const [a0, a1, a2] = [b.getInt32(at), b.getInt32(at + 4), b.getInt32(at + 8)];
+  const family = a0 === 0 && a1 === 0 && a2 === MAPPED ? 4 : 6;
+  return findPeer(t, family, a0, a1, a2, b.getInt32(at + 12));
+}
