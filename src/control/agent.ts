@@ -106,10 +106,7 @@ class Agent {
         started: new Date().toISOString(),
       });
       this.#network = new Network(this.#claim.dir);
-      if (this.#network.dirty) {
-        const problems = this.#network.clear();
-        log.info({ problems: problems.length > 0 ? problems : undefined }, "undone what an agent that died had left");
-      }
+      if (this.#network.dirty) log.info("an agent that died had left its rules and addresses: they are taken over as they are");
       const wiring = {
         file: options.config,
         instance,

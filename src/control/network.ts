@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { formatPrefix, type Prefix } from "../wire/address.ts";
 import { Failure } from "./failure.ts";
-import { claimedVips, type HostState, ip, ourTables, readHostState } from "./host-state.ts";
+import { claimedVips, type HostState, ip, ourTables, type Rule, readHostState } from "./host-state.ts";
 import { applyRules } from "./nft.ts";
 import { type Action, addAddress, addVip, type Desired, formatStep, keepPorts, planSetup, type Step } from "./plan.ts";
 import { namespaceNumber, type Undo, UndoFile, withLock } from "./undo-file.ts";
@@ -11,6 +11,9 @@ import { namespaceNumber, type Undo, UndoFile, withLock } from "./undo-file.ts";
 /** What the kernel or `ip` says when the thing to be removed is gone, or the thing to be put back is there. */
 const ALREADY =
   /No such (file|process|device)|Cannot find device|does not exist|not found|File exists|Cannot assign requested address/;
+
+/** What they say when the thing to be made is there. */
+const PRESENT = /File exists|already assigned/i;
 
 export class Network {
   readonly #own: UndoFile;
@@ -25,17 +28,20 @@ export class Network {
   }
 
   /**
-   * Plans from the state of the host and does it. `desire` is asked with that state, and may refuse by throwing. If a step
-   * fails everything done so far is undone and its Failure thrown.
+   * Plans from the state of the host and does it. What an agent that died had left and is wanted stays as it is all the time,
+   * lest its connections break; the rest is undone afterwards. `desire` is asked with the state, and may refuse by throwing.
+   * If a step fails everything done so far is undone and its Failure thrown.
    */
   setUp(desire: (state: HostState) => Desired): Desired {
     try {
       return this.#locked((host) => {
-        const state = readHostState();
+        const left = this.#own.steps;
+        const state = withoutOwn(readHostState(), left);
         const desired = desire(state);
-        const kept = this.#own.steps.length;
-        this.#apply(planSetup(desired, state), host);
-        if (keepPorts(desired).length === 0 && kept > 0) this.#undoOwn(({ undo }) => "nft" in undo);
+        const actions = planSetup(desired, state);
+        this.#apply(actions, host, left.length > 0);
+        const wanted = new Set(actions.map(({ undo }) => JSON.stringify(undo)));
+        this.#undoOwn(({ undo }) => !wanted.has(JSON.stringify(undo)));
         return desired;
       });
     } catch (error) {
@@ -91,21 +97,9 @@ export class Network {
     this.#rules = rules;
   }
 
-  /**
-   * Undoes what an agent that died had left, but for the rules that keep ports within slices: connections from egress IPs go
-   * on behind them until setUp replaces them. Returns what could not be undone, a line each.
-   */
-  clear(): string[] {
-    return this.#undo(({ undo }) => !("nft" in undo));
-  }
-
   /** Undoes everything, newest first. Returns what could not be undone, a line each; what is gone already is no such thing. */
   undo(): string[] {
-    return this.#undo(() => true);
-  }
-
-  #undo(which: (step: Undo) => boolean): string[] {
-    const own = this.#undoOwn(which);
+    const own = this.#undoOwn(() => true);
     const rest = this.#locked((host) => {
       if (host.steps.length === 0 || ourTables().length > 0) return [];
       const problems = revert(host.steps.map(({ undo }) => undo));
@@ -132,17 +126,23 @@ export class Network {
     return problems;
   }
 
-  #apply(actions: readonly Action[], host: UndoFile): void {
+  #apply(actions: readonly Action[], host: UndoFile, again = false): void {
     const shared = actions.filter(({ scope }) => scope === "host");
     const own = actions.filter(({ scope }) => scope !== "host");
     this.#do(shared, host);
-    this.#do(own, this.#own);
+    this.#do(own, this.#own, again);
   }
 
-  #do(actions: readonly Action[], file: UndoFile): void {
+  /** `again`: some of it may have been done and recorded already. */
+  #do(actions: readonly Action[], file: UndoFile, again = false): void {
+    const recorded = new Set(again ? file.steps.map(({ undo }) => JSON.stringify(undo)) : []);
     for (const run of runs(actions, ({ apply, undo }) => apply ?? undo)) {
-      file.append(run.flatMap(({ undo, scope, vip }) => (undo === null ? [] : [{ undo, scope, vip }])));
-      carryOut(run.flatMap(({ apply }) => apply ?? []));
+      const fresh = run.filter(({ undo }) => undo !== null && !recorded.has(JSON.stringify(undo)));
+      file.append(fresh.map(({ undo, scope, vip }) => ({ undo: undo!, scope, vip })));
+      carryOut(
+        run.flatMap(({ apply }) => apply ?? []),
+        again,
+      );
     }
   }
 
@@ -156,6 +156,19 @@ const tablesIn = (steps: readonly Undo[]): Set<string> =>
   new Set(
     steps.flatMap(({ undo }) => ("ip" in undo && undo.ip.includes("lookup") ? undo.ip[undo.ip.indexOf("lookup") + 1]! : [])),
   );
+
+/** The host as planned for by who takes over these steps: the tables they speak of are free, and their VIPs are ours. */
+function withoutOwn(state: HostState, steps: readonly Undo[]): HostState {
+  if (steps.length === 0) return state;
+  const tables = tablesIn(steps);
+  const others = (rules: readonly Rule[]): Rule[] => rules.filter(({ table }) => table === undefined || !tables.has(table));
+  const addresses = steps.flatMap(({ scope, vip }) => (scope === "address" && vip !== undefined ? [vip] : []));
+  return {
+    ...state,
+    rules: { 4: others(state.rules[4]), 6: state.rules[6] === null ? null : others(state.rules[6]) },
+    claimed: new Set([...state.claimed, ...addresses]),
+  };
+}
 
 /** The directory that the instances of a host share: the one their runtime directories are in, where it can be written. */
 function shared(runtimeDir: string): string {
@@ -183,16 +196,33 @@ function runs<T>(items: readonly T[], stepOf: (item: T) => Step | null): T[][] {
   return result;
 }
 
-/** Does steps that belong to one run. Throws a Failure at the first that fails. */
-function carryOut(steps: readonly Step[]): void {
+/** Does steps that belong to one run. Throws a Failure at the first that fails; `again`: being there already is no failure. */
+function carryOut(steps: readonly Step[], again: boolean): void {
   const [first] = steps;
   if (first === undefined) return;
   if ("sysctl" in first) {
     const problem = writeSysctl(first);
     if (problem !== null) throw new Failure(problem);
   } else if ("nft" in first) applyRules(first.nft);
-  else if (steps.length === 1) ip(first.ip);
+  else if (again) {
+    const problem = force(steps, PRESENT);
+    if (problem !== null) throw new Failure(problem);
+  } else if (steps.length === 1) ip(first.ip);
   else batch(steps, false);
+}
+
+/** Does all steps of a run, whatever becomes of each. Returns a line on those that failed for another reason than `fine`. */
+function force(run: readonly Step[], fine: RegExp): string | null {
+  try {
+    if ("nft" in run[0]!) applyRules(run[0].nft);
+    else if (run.length > 1) batch(run, true);
+    else if ("ip" in run[0]!) ip(run[0].ip);
+    return null;
+  } catch (error) {
+    const said = (error as Error).message.replace(/^`.*?` failed: /, "").split("; ");
+    const serious = said.filter((line) => !fine.test(line) && !/^Command failed/.test(line));
+    return serious.length === 0 ? null : `${formatStep(run[0]!)}${run.length > 1 ? " ..." : ""}: ${serious.join("; ")}`;
+  }
 }
 
 /** Steps as the lines of one `ip -batch`. */
@@ -213,20 +243,8 @@ function batch(steps: readonly Step[], force: boolean): void {
 function revert(steps: readonly Step[]): string[] {
   const problems: string[] = [];
   for (const run of runs(steps.toReversed(), (step) => step)) {
-    if ("sysctl" in run[0]!) {
-      const problem = restoreSysctl(run[0]);
-      if (problem !== null) problems.push(problem);
-      continue;
-    }
-    try {
-      if ("nft" in run[0]!) applyRules(run[0].nft);
-      else if (run.length === 1) ip(run[0]!.ip);
-      else batch(run, true);
-    } catch (error) {
-      const said = (error as Error).message.replace(/^`.*?` failed: /, "").split("; ");
-      const serious = said.filter((line) => !ALREADY.test(line) && !/^Command failed/.test(line));
-      if (serious.length > 0) problems.push(`${formatStep(run[0]!)}${run.length > 1 ? " ..." : ""}: ${serious.join("; ")}`);
-    }
+    const problem = "sysctl" in run[0]! ? restoreSysctl(run[0]) : force(run, ALREADY);
+    if (problem !== null) problems.push(problem);
   }
   return problems;
 }

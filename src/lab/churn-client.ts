@@ -1,7 +1,7 @@
 /**
  * A client of the churn lab: keeps sessions open, each exchanges a message every 100 ms.
  *
- *   node churn-client.js '[PLACE, ...]'
+ *   node churn-client.js '[PLACE, ...]' PATIENCE_MS
  *
  * What happens is a JSON line on standard output (churn-session.ts). It ends when standard input does.
  */
@@ -10,10 +10,12 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CHURN_PORT, MESSAGE_MS, type Place, type SessionEvent } from "./churn-session.ts";
 
-/** A message without an answer for so long breaks a session; TCP has sent it again four times by then. */
-const PATIENCE_MS = 4_000;
+/** At the end a session without an answer for so long counts as broken. */
+const SILENT_MS = 3_000;
 const PAUSE_MS = 200;
 
+/** A message without an answer for so long breaks a session. */
+const patienceMs = Number(process.argv[3]);
 let stopping = false;
 let answered = 0;
 let lost = 0;
@@ -86,8 +88,8 @@ function session(place: Place, port: number): Promise<void> {
       resolve();
     };
     const tick = (): void => {
-      if (stopping) finish(null);
-      else if (Date.now() - oldest > PATIENCE_MS) finish(`no answer for ${PATIENCE_MS / 1000} s`);
+      if (stopping) finish(Date.now() - oldest > SILENT_MS ? "silent at the end" : null);
+      else if (Date.now() - oldest > patienceMs) finish(`no answer for ${patienceMs / 1000} s`);
       else wire.send(`${sent++}`);
     };
     const wire = (place.protocol === "tcp" ? openTcp : openUdp)(place, port, {
@@ -111,7 +113,7 @@ function session(place: Place, port: number): Promise<void> {
     });
     // Until it is ready there is nothing to send, but patience ends.
     ticker = setInterval(() => {
-      if (stopping || Date.now() - oldest > PATIENCE_MS) finish(stopping ? null : "not connected");
+      if (stopping || Date.now() - oldest > patienceMs) finish(stopping ? null : "not connected");
     }, MESSAGE_MS);
   });
 }

@@ -63,6 +63,8 @@ const APPLY_MS = 5_000;
 const READY_MS = 20_000;
 /** Sessions begin within two seconds, and have a second more. */
 const OPENING_MS = 3_000;
+/** How long a message may be without an answer; TCP has sent it again five times by then. */
+const PATIENCE_MS = 7_000;
 
 /** Who keeps which sessions: both protocols and families in turn, spread over the clients. */
 export function churnPlaces(spec: LabSpec, connections: number): Record<string, Place[]> {
@@ -79,18 +81,21 @@ export function churnPlaces(spec: LabSpec, connections: number): Record<string, 
   return places;
 }
 
-interface Clients {
+/** Client programs that keep sessions open. */
+export interface ChurnClients {
   readonly done: Promise<unknown>;
   stop(): void;
 }
 
-function startClients(
+/** Starts the clients of a lab; `take` is called with each event. A session that waits longer than `patienceMs` is broken. */
+export function startClients(
   lab: string,
   places: Readonly<Record<string, readonly Place[]>>,
   take: (event: SessionEvent) => void,
-): Clients {
+  patienceMs = PATIENCE_MS,
+): ChurnClients {
   const children = Object.entries(places).map(([client, list]) => {
-    const command = nodeProgram("lab/churn-client.ts", [JSON.stringify(list)]);
+    const command = nodeProgram("lab/churn-client.ts", [JSON.stringify(list), `${patienceMs}`]);
     const child = spawnIn(lab, client, command, { stdio: ["pipe", "pipe", "inherit"] });
     child.stdin!.on("error", () => {});
     const lines = createInterface({ input: child.stdout! });
@@ -104,7 +109,8 @@ function startClients(
   };
 }
 
-async function startServers(spec: LabSpec, signal?: AbortSignal): Promise<void> {
+/** Starts the churn server on every host and waits until all are ready. */
+export async function startServers(spec: LabSpec, signal?: AbortSignal): Promise<void> {
   const start = async (host: string): Promise<void> => {
     const log = logFile(spec.name, host, "churn");
     await spawnDaemon(
@@ -180,8 +186,10 @@ class Churn {
     replaceFile(configFile(name), churnConfig(this.#spec, cluster, drainSeconds, flowTable));
     const applied = await pollFor(() => (generations().every((g, i) => g > before[i]!) ? true : null), APPLY_MS);
     if (!applied) throw new Error(`${what}: not taken up by every agent within ${APPLY_MS / 1000} s`);
-    const { moved, buckets } = lastMove(name, hosts[0]!);
-    const report = { at: (at - this.begun) / 1000, what, moved, buckets, tookMs: Date.now() - at };
+    const tookMs = Date.now() - at;
+    const said = await pollFor(() => moveSince(name, hosts[0]!, at), APPLY_MS);
+    const { moved, buckets } = said ?? { moved: 0, buckets: 0 };
+    const report = { at: (at - this.begun) / 1000, what, moved, buckets, tookMs };
     this.changes.push(report);
     const broken = this.record.breaks.filter(({ excuse }) => excuse === null || excuse === "early").length;
     this.#progress(
@@ -201,12 +209,13 @@ class Churn {
   }
 }
 
-/** What the last generation moved, by a host's log. */
-function lastMove(lab: string, host: string): { moved: number; buckets: number } {
+/** What a change made at `since` moved, by a host's log; null while it does not say. */
+function moveSince(lab: string, host: string, since: number): { moved: number; buckets: number } | null {
   const lines = readFileSync(logFile(lab, host, "agent"), "utf8").split("\n");
   const line = lines.findLast((text) => text.includes('"movedBuckets"'));
-  const { movedBuckets, buckets } = JSON.parse(line ?? "{}") as { movedBuckets?: number; buckets?: number };
-  return { moved: movedBuckets ?? 0, buckets: buckets ?? 0 };
+  if (line === undefined) return null;
+  const { time, movedBuckets, buckets } = JSON.parse(line) as { time: string; movedBuckets: number; buckets: number };
+  return Date.parse(time) < since ? null : { moved: movedBuckets, buckets };
 }
 
 const describe = (b: Break, begun: number, done: readonly ChangeReport[]): string => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,9 +10,16 @@ import { Network } from "../../src/control/network.ts";
 import { chooseTable, type Desired } from "../../src/control/plan.ts";
 import { native } from "../../src/io/native.ts";
 import { parsePrefix } from "../../src/wire/address.ts";
-import { ip, sysctl } from "../support/netns.ts";
+import { ip, sysctl, until } from "../support/netns.ts";
 
 const VIPS = ["192.0.2.10", "198.51.100.0/24", "2001:db8::10", "2001:db8:1::/64"].map((text) => parsePrefix(text)!);
+const NOTHING: HostState = {
+  rules: { 4: [], 6: [] },
+  local: new Map(),
+  devices: new Map(),
+  claimed: new Set(),
+  sysctl: () => null,
+};
 const FOREIGN = parsePrefix("192.0.2.55")!;
 
 let dir = "";
@@ -121,6 +129,37 @@ for (const mode of ["af-packet", "tun"] as const) {
       assert.deepEqual(instance(last).undo(), []);
       assert.equal(hostNetwork(), was);
     }
+  });
+}
+
+for (const mode of ["af-packet", "tun"] as const) {
+  test(`${mode}: what an agent that died had left stays all the time, but for what is not wanted any more`, async () => {
+    instance("a").setUp(desire("a", mode, VIPS.slice(0, 3)));
+    // Its TUN died with it, and the routes to it.
+    native().close(tuns[0]!);
+    tuns[0] = native().openTun("hafl-a", true);
+    let seen = "";
+    const monitor = spawn("ip", ["monitor", "rule", "address", "route"], { stdio: ["ignore", "pipe", "inherit"] });
+    monitor.stdout.on("data", (text) => {
+      seen += text;
+    });
+    // A change of its own tells that it listens, and later that it has heard all.
+    const mark = async (address: string): Promise<void> => {
+      ip(`addr add ${address}/32 dev n0`);
+      await until("ip monitor", () => seen.includes(address));
+      ip(`addr del ${address}/32 dev n0`);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await mark("192.0.2.201");
+    seen = "";
+    instance("a").setUp(desire("a", mode, [VIPS[0]!, VIPS[2]!, VIPS[3]!]));
+    await mark("192.0.2.202");
+    monitor.kill();
+    const deleted = seen.split("\n").filter((line) => line.startsWith("Deleted") && !/192\.0\.2\.20|fe80|ff00/.test(line));
+    assert.ok(deleted.length > 0 && deleted.every((line) => line.includes("198.51.100.")), deleted.join("\n"));
+    assert.match(ip("-6 route get 2001:db8:1::77"), /^local/);
+    assert.match(ip(`route show table ${desire("a", mode)(NOTHING).table}`), /^blackhole 192\.0\.2\.10/m);
+    assert.deepEqual(instance("a").undo(), []);
   });
 }
 

@@ -141,7 +141,7 @@ for (const mode of ["af-packet", "tun"]) {
       }));
   }
 
-  test(`${mode}: killed, the VIPs are silent and the host works; the next start cleans up and serves`, () =>
+  test(`${mode}: killed, the VIPs are silent and the host works; the next start takes over and serves`, () =>
     unharmed(async () => {
       const { args } = prepared(CONFIG.replace("af-packet", mode));
       const killed = new AgentProcess(args);
@@ -150,7 +150,7 @@ for (const mode of ["af-packet", "tun"]) {
       await killed.ended();
       assert.deepEqual(await answering([...VIPS, ...DIPS]), DIPS);
       const next = new AgentProcess(args);
-      await next.logged(/^undone what an agent that died had left/);
+      await next.logged(/^an agent that died had left its rules and addresses: they are taken over/);
       await next.logged(/^ready/);
       assert.deepEqual(await answering([...VIPS, ...DIPS]), [...VIPS, ...DIPS]);
       next.signal("SIGTERM");

@@ -29,12 +29,12 @@ export function assertNothingLeft(state: LabState): void {
   );
 }
 
-/** Raises a lab, runs something with it, takes it down and looks that nothing is left. */
-export async function withLab(spec: LabSpec, run: (state: LabState) => Promise<void>): Promise<void> {
+/** Raises a lab, runs something with it, takes it down and looks that nothing is left. `config` as for raiseLab. */
+export async function withLab(spec: LabSpec, run: (state: LabState) => Promise<void>, config?: string): Promise<void> {
   claimLab(spec.name);
   const guard = guardLab(spec.name);
   try {
-    const state = await raiseLab(spec, () => {});
+    const state = await raiseLab(spec, () => {}, undefined, config);
     try {
       await run(state);
     } finally {
