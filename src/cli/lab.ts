@@ -14,7 +14,6 @@ import { createLookup } from "./lookup.ts";
 import { readAgentCounts } from "./stats.ts";
 
 const DEFAULT_NAME = "lab";
-const HOSTS = 4;
 
 interface UpOptions {
   readonly name: string;
@@ -54,9 +53,9 @@ function weightList(text: string): number[] {
 }
 
 /** The options that shape a lab. */
-function shaped(command: Command, hosts = HOSTS): Command {
+function shaped(command: Command): Command {
   return command
-    .option("--hosts <n>", `hosts (default: as many as there are weights, else ${hosts})`, whole(1, 64))
+    .option("--hosts <n>", "hosts (default: as many as there are weights, else 4)", whole(1, 64))
     .option("--clients <n>", "clients", whole(1, 64), 2)
     .addOption(new Option("--io <mode>", "how agents take packets").choices(["af-packet", "tun"]).default("af-packet"))
     .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
@@ -65,8 +64,8 @@ function shaped(command: Command, hosts = HOSTS): Command {
 }
 
 /** The lab that the options describe. Throws when they contradict each other. */
-function specOf(name: string, options: UpOptions, least = HOSTS): LabSpec {
-  const hosts = options.hosts ?? options.weights?.length ?? least;
+function specOf(name: string, options: UpOptions): LabSpec {
+  const hosts = options.hosts ?? options.weights?.length ?? 4;
   const weights = options.weights ?? Array.from({ length: hosts }, () => 1);
   if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
   const { clients, io, workers, dips } = options;
@@ -189,7 +188,7 @@ export function register(program: Command, env: CliEnv): void {
       });
     });
 
-  shaped(lab.command("churn").description("a lab of its own: sessions that must live on while hosts come and go, then down"), 6)
+  shaped(lab.command("churn").description("a lab of its own: sessions that must live on while hosts come and go, then down"))
     .option("--seconds <n>", "how long each run lasts", whole(5, 86_400), 120)
     .option("--connections <n>", "TCP connections, and as many UDP sessions", whole(1, 5_000), 300)
     .option("--every <n>", "seconds between changes", whole(1, 3_600), 5)
@@ -198,7 +197,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("--json", "print the reports as JSON")
     .action(async (options: ChurnOptions) => {
       needRoot();
-      const spec = specOf(`churn-${process.pid}`, options, 6);
+      const spec = specOf(`churn-${process.pid}`, options);
       const { seconds, connections, every: everySeconds, drain: drainSeconds } = options;
       const modes = options.flowTable === "both" ? [true, false] : [options.flowTable === "on"];
       await interruptible(async (signal) => {
