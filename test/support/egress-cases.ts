@@ -32,12 +32,14 @@ const tcp = (f: Family, port: number, flags?: number): Uint8Array =>
   make.tcp([f.client, SERVER], [ipOf(f), port], make.filler(60), flags === undefined ? {} : { flags });
 const udp = (f: Family, port: number): Uint8Array => make.udp([f.client, SERVER], [ipOf(f), port], make.filler(33));
 
-/** The first fragment of a larger datagram: it has the ports. */
-const firstFragment = (f: Family, port: number): Uint8Array =>
-  make.ip(f.client, ipOf(f), 17, make.udpDatagram([f.client, SERVER], [ipOf(f), port], make.filler(1_500)).subarray(0, 800), {
-    more: true,
-    id: 9,
-  });
+/** A datagram in two fragments: the first has the ports, the second goes where the first went. */
+function fragments(f: Family, port: number): [Uint8Array, Uint8Array] {
+  const whole = make.udpDatagram([f.client, SERVER], [ipOf(f), port], make.filler(1_500));
+  return [
+    make.ip(f.client, ipOf(f), 17, whole.subarray(0, 800), { more: true, id: port }),
+    make.ip(f.client, ipOf(f), 17, whole.subarray(800), { offset: 800, id: port }),
+  ];
+}
 
 /** A router's error about a packet that we sent: destination unreachable, with the first 8 bytes of its transport header. */
 function unreachable(f: Family, sent: Uint8Array, to = ipOf(f)): Uint8Array {
@@ -55,14 +57,15 @@ const slices = both((f) => ({
   role: "director",
   config: EGRESS_CONFIG,
   shows:
-    "Packets to an egress IP go to the owner of the slice their port is in, whatever their flags: the first and the last port of a slice, TCP and UDP, a first fragment; our own slice is delivered.",
+    "Packets to an egress IP go to the owner of the slice their port is in, whatever their flags: the first and the last port of a slice, TCP and UDP, fragments; our own slice is delivered.",
   steps: [
     toS2("tcp", f, OTHER, tcp(f, OTHER, SYN_ACK)),
     toS2("tcp", f, OTHER_LAST, tcp(f, OTHER_LAST)),
     toS2("tcp", f, OTHER_LAST, tcp(f, OTHER_LAST, RST)),
     toS2("udp", f, OTHER, udp(f, OTHER)),
     toS2("udp", f, OTHER_LAST, udp(f, OTHER_LAST)),
-    toS2("udp", f, OTHER, firstFragment(f, OTHER)),
+    ...fragments(f, OTHER).map((packet) => toS2("udp", f, OTHER, packet)),
+    ...fragments(f, OWN).map((packet) => delivered(packet)),
     delivered(tcp(f, OWN, SYN_ACK)),
     delivered(tcp(f, OWN_LAST)),
     delivered(udp(f, 4 * 2048)),
