@@ -5,9 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { readStatus } from "../../src/control/status.ts";
 import { type LabState, logFile, runtimeDir } from "../../src/lab/state.ts";
-import { FAMILIES, HTTP_PORT, hostNames, type LabSpec, VIP } from "../../src/lab/topology.ts";
+import { addressOf, ECHO_PORT, FAMILIES, HTTP_PORT, hostNames, type LabSpec, VIP } from "../../src/lab/topology.ts";
 import { labObstacle, labSpec, runOn, withLab } from "../support/lab.ts";
 import { until } from "../support/netns.ts";
 
@@ -57,9 +58,20 @@ async function uploads(t: TestContext, { spec }: LabState): Promise<void> {
   }
 }
 
+async function datagrams(t: TestContext, { spec }: LabState): Promise<void> {
+  const program = fileURLToPath(new URL("../support/udp-fragments.js", import.meta.url));
+  for (const family of FAMILIES) {
+    const command = [process.execPath, program, addressOf("c1", family), VIP[family], String(ECHO_PORT)];
+    const { plain, shuffled, of } = JSON.parse(await runOn(spec.name, "c1", command)) as Record<string, number>;
+    t.diagnostic(`IPv${family}: ${plain} and, out of order, ${shuffled} of ${of} datagrams`);
+    assert.deepEqual({ plain, shuffled }, { plain: of, shuffled: of }, `IPv${family}`);
+  }
+}
+
 test("MTU 1500 inside and outside", { skip: labObstacle, timeout: 120_000 }, async (t) => {
   await withLab(labSpec({ name: `mtu-${process.pid}`, hosts: 3, clients: 1 }), async (state) => {
     await narrow(state);
     await t.test("uploads complete, since their sender is told what fits", (t) => uploads(t, state));
+    await t.test("8 KB datagrams arrive, their fragments in any order", (t) => datagrams(t, state));
   });
 });
