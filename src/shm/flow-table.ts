@@ -102,6 +102,9 @@ export const flowHost = (f: FlowTable, entry: number): number => f.words[entry +
 /** Whether the entry was made by the packet that began the flow, or by its owner; else the host is a guess. */
 export const flowCertain = (f: FlowTable, entry: number): boolean => (f.words[entry + INFO]! & CERTAIN) !== 0;
 
+/** Seconds since the last packet that used an entry. */
+export const idleSeconds = (f: FlowTable, entry: number, now: number): number => now - f.words[entry + SEEN]!;
+
 /** Whether only the packet that began the flow has been seen. */
 export const isHalfOpen = (f: FlowTable, entry: number): boolean =>
   (f.words[entry + INFO]! & (ESTABLISHED | CERTAIN)) === CERTAIN;
