@@ -28,6 +28,8 @@ interface Rule {
   readonly matches: Filter;
   readonly pps: number;
   readonly bps: number;
+  /** Nothing that matches comes here, but in frames that the kernel could not judge. */
+  readonly kernelOnly: boolean;
   /** Matching packets until the next sample; 0: no samples. */
   countdown: number;
 }
@@ -58,6 +60,7 @@ export class DropRules {
       matches: translate(decodeProgram(spec.program)),
       pps: spec.limit?.pps ?? Number.POSITIVE_INFINITY,
       bps: spec.limit?.bps ?? Number.POSITIVE_INFINITY,
+      kernelOnly: spec.inKernel && spec.sample === null,
       countdown: spec.sample ?? 0,
     }));
     this.#counts = counts;
@@ -70,6 +73,7 @@ export class DropRules {
     const { counters, bytes: b } = context;
     const { records } = burst;
     const all = burst.count;
+    const linkHeader = link === LINK_ETHERNET ? ETHERNET_HEADER : 0;
     const gone = { frames: 0, packets: 0, bytes: 0 };
     let kept = 0;
     let steered = 0;
@@ -78,8 +82,9 @@ export class DropRules {
       const offset = records[r + RX_OFFSET]!;
       const length = records[r + RX_LENGTH]!;
       const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
+      const kernelSaw = ip - offset === linkHeader;
       const verdict =
-        ip < 0 ? OK : this.#judge(context.tables, b, ip, offset + length - ip, ip - offset, link, records[r + RX_GSO_SIZE]!);
+        ip < 0 ? OK : this.#judge(context.tables, b, ip, offset + length - ip, kernelSaw, records[r + RX_GSO_SIZE]!);
       const sampled = ip < 0 ? -1 : this.#sampled;
       if (verdict !== OK) {
         countVerdict(counters, verdict, this.#packets);
@@ -109,33 +114,26 @@ export class DropRules {
   }
 
   /** Verdict of the first rule that matches, OK when none does or it lets the packet pass. Sets #packets and #sampled. */
-  #judge(t: Tables, b: DataView, ip: number, length: number, before: number, link: LinkType, segment: number): number {
+  #judge(t: Tables, b: DataView, ip: number, length: number, kernelSaw: boolean, segment: number): number {
     this.#sampled = -1;
     const rules = this.#rules;
     for (let i = 0; i < rules.length; i++) {
       const rule = rules[i]!;
+      // What the kernel would have dropped is not here: traffic that matches no rule does not pay for those twice.
+      if (kernelSaw && rule.kernelOnly) continue;
       if (rule.matches(b, ip, length) === 0) continue;
-      return isForUs(t, b, ip, length) ? this.#decide(rule, i, b, ip, length, before, link, segment) : OK;
+      return isForUs(t, b, ip, length) ? this.#decide(rule, i, b, ip, length, kernelSaw, segment) : OK;
     }
     return OK;
   }
 
-  #decide(
-    rule: Rule,
-    i: number,
-    b: DataView,
-    ip: number,
-    length: number,
-    before: number,
-    link: LinkType,
-    segment: number,
-  ): number {
+  #decide(rule: Rule, i: number, b: DataView, ip: number, length: number, frameSeen: boolean, segment: number): number {
     const { spec } = rule;
     // Of a super-segment the rules see the first header; how long its headers are is not known yet, and does not matter much.
     const packets = segment > 0 ? Math.max(1, Math.ceil((length - IPV6_HEADER) / segment)) : 1;
     this.#packets = packets;
     // What the kernel judged and let through is a sample of its own choice, and counted there.
-    const kernelSaw = spec.inKernel && before === (link === LINK_ETHERNET ? ETHERNET_HEADER : 0);
+    const kernelSaw = spec.inKernel && frameSeen;
     if (kernelSaw) this.#sampled = spec.sample === null ? -1 : i;
     else if (spec.sample !== null && --rule.countdown <= 0) {
       rule.countdown = spec.sample;

@@ -98,6 +98,15 @@ test("what the kernel counts is not counted twice; what it cannot have judged is
   assert.deepEqual(bench.samples(), ["0 drop_rule"], "what the kernel lets through is a sample");
 });
 
+test("traffic that the kernel has judged is not judged again, what it could not judge is", { skip: libpcapObstacle }, () => {
+  const bench = new Bench([rule("a", "src port 1", { inKernel: true }), rule("b", "src port 1", { slot: 1 })]);
+  assert.deepEqual(bench.burst([framed(udp(1)), framed(udp(1), 5), framed(udp(2))], LINK_ETHERNET), {
+    forwarded: 1,
+    drop_rule: 2,
+  });
+  assert.deepEqual([bench.count(0, RULE_DROPPED), bench.count(1, RULE_DROPPED)], [1, 1]);
+});
+
 test("one in so many is a sample, with its own verdict, also of what passes a limit", { skip: libpcapObstacle }, () => {
   const limit = { pps: 3, bps: null, prefix4: 24, prefix6: 48 };
   const bench = new Bench([rule("a", "src port 1", { sample: 2, limit })]);
