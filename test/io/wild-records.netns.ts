@@ -93,11 +93,12 @@ test("GUE sink", () => {
   assert.ok(taken > ROUNDS, `${taken} got through`);
 });
 
-test("TUN sink", () => {
+test("TUN and raw sinks", () => {
   const tun = n.openTun("hp-wild", true);
   ip("link set hp-wild up");
   const queue = createTxQueue(UP_STRIDE, 32, 64, 16);
   const sinks = [tun, openSync("/dev/null", "r+")].map((fd) => n.createTunSink(pool, fd, queue.records, queue.iovs, queue.sums));
+  sinks.push(n.createRawSink(pool, n.openRawSender(4), n.openRawSender(6), queue.records, queue.iovs, queue.sums));
   for (let round = 0; round < ROUNDS; round++) {
     fillWildly(queue);
     if (round % 2 === 0) makeLengthsTrue(queue, UP_STRIDE);
