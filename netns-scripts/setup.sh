@@ -105,10 +105,8 @@ fi
 if [ "$install_npm" = yes ]; then
   say "npm ci"
   quietly npm ci --no-progress || die "npm ci failed (above)"
-  for addon in cap raw-socket; do
-    node -e 'require(process.argv[1])' "$addon" 2>/dev/null ||
-      say "optional addon $addon was not built, its features are off (cap needs libpcap-dev; then remove node_modules and start again)"
-  done
+  node -e 'require("cap")' 2>/dev/null ||
+    say "optional addon cap was not built, its features are off (it needs libpcap-dev; then remove node_modules and start again)"
 fi
 
 # --- build ---------------------------------------------------------------------------------------------------------------
