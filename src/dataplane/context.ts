@@ -15,7 +15,8 @@ export const WAITING_WORDS = 3;
 export interface Context {
   /** The pool: all packets of this worker, and the scratch space for headers. */
   readonly bytes: DataView;
-  readonly parsed: Parsed;
+  /** The packet in hand. */
+  parsed: Parsed;
   /** This worker's counter block. */
   readonly counters: Float64Array;
   /** Toward peers, in GUE. */

@@ -18,6 +18,7 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
+import { touchLine } from "../shm/flow-table.ts";
 import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
 import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
@@ -29,11 +30,11 @@ import { type Context, WAITING } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendAlong } from "./encap.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
-import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { type FlowMemory, SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { createParsed, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
 import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
@@ -41,16 +42,32 @@ const FRAMES = counterAt("uplinkFrames");
 const PACKETS = counterAt("uplinkPackets");
 const BYTES = counterAt("uplinkBytes");
 
+/**
+ * Frames are read some at a time before the first of them is steered: then the lines of the flow table that they need are
+ * fetched all at once. One after the other, most of a packet's time would be waiting for memory.
+ */
+const READ_AHEAD = 16;
+const ahead: readonly Parsed[] = Array.from({ length: READ_AHEAD }, createParsed);
+/** For a frame that is looked at again. */
+const again = createParsed();
+
 /** Steers a burst from the uplink. */
 export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   const { counters } = context;
   const records = burst.records;
   let packets = 0;
   let bytes = 0;
-  for (let i = 0; i < burst.count; i++) {
-    packets += directRecord(context, records, i * RX_STRIDE, link);
-    bytes += records[i * RX_STRIDE + RX_LENGTH]!;
-    if (context.waitingCount === WAITING) packets += settle(context, records, link);
+  for (let first = 0; first < burst.count; first += READ_AHEAD) {
+    const end = Math.min(first + READ_AHEAD, burst.count);
+    for (let i = first; i < end; i++) {
+      readFrame(context, records, i * RX_STRIDE, link, ahead[i - first]!);
+      bytes += records[i * RX_STRIDE + RX_LENGTH]!;
+    }
+    fetchFlows(context.memory, end - first);
+    for (let i = first; i < end; i++) {
+      packets += steerFrame(context, records, i * RX_STRIDE, ahead[i - first]!);
+      if (context.waitingCount === WAITING) packets += settle(context, records, link);
+    }
   }
   if (context.waitingCount > 0) packets += settle(context, records, link);
   counters[FRAMES] = counters[FRAMES]! + burst.count;
@@ -58,13 +75,41 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   counters[BYTES] = counters[BYTES]! + bytes;
 }
 
-/** Steers one frame and counts its verdict. Returns how many packets that were; 0 when it waits for an answer. */
-function directRecord(context: Context, records: Int32Array, r: number, link: LinkType): number {
-  const p = context.parsed;
+function fetchFlows(m: FlowMemory, count: number): void {
+  if (!m.directs) return;
+  let words = 0;
+  for (let i = 0; i < count; i++) words |= touchLine(m.flows, ahead[i]!.hash, ahead[i]!.hash2);
+  m.flows.touched = words;
+}
+
+/** Reads a frame as far as it stands alone: what is wrong with it becomes its verdict. */
+function readFrame(context: Context, records: Int32Array, r: number, link: LinkType, p: Parsed): void {
   p.packets = 1;
   p.sumField = -1;
   p.fragment = FRAGMENT_NONE;
-  const verdict = directPacket(context, records, r, link);
+  p.verdict = readPacket(context, records, r, link, p);
+}
+
+function readPacket(context: Context, records: Int32Array, r: number, link: LinkType, p: Parsed): number {
+  const { bytes: b, tables: t } = context;
+  const offset = records[r + RX_OFFSET]!;
+  const length = records[r + RX_LENGTH]!;
+  const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
+  if (ip < 0) return NOT_OURS;
+  const network = parseNetwork(b, ip, offset + length - ip, p);
+  if (network !== OK) return network;
+  p.vip = destinationVip(t, p);
+  if (p.vip < 0) return NOT_OURS;
+  const transport = parseTransport(b, p);
+  if (transport !== OK) return transport;
+  hashFlow(t, p);
+  return (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0 ? OK : readOffloads(b, records, r, p);
+}
+
+/** Steers a frame that has been read and counts its verdict. Returns how many packets that were; 0 when it waits for an answer. */
+function steerFrame(context: Context, records: Int32Array, r: number, p: Parsed): number {
+  context.parsed = p;
+  const verdict = steerPacket(context, p, records[r + RX_GSO_TYPE]!);
   if (verdict === PENDING) {
     context.waiting[context.waitingCount++] = r;
     return 0;
@@ -81,7 +126,9 @@ function settle(context: Context, records: Int32Array, link: LinkType): number {
   m.sockets.ask();
   for (let i = 0; i < context.waitingCount; i++) {
     m.answer = socketAnswer(m, i);
-    packets += directRecord(context, records, context.waiting[i]!, link);
+    const r = context.waiting[i]!;
+    readFrame(context, records, r, link, again);
+    packets += steerFrame(context, records, r, again);
   }
   m.answer = SOCKET_UNKNOWN;
   m.sockets.clear();
@@ -89,30 +136,16 @@ function settle(context: Context, records: Int32Array, link: LinkType): number {
   return packets;
 }
 
-function directPacket(context: Context, records: Int32Array, r: number, link: LinkType): number {
-  const { bytes: b, parsed: p, tables: t } = context;
-  const offset = records[r + RX_OFFSET]!;
-  const length = records[r + RX_LENGTH]!;
-  const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
-  if (ip < 0) return NOT_OURS;
-  const network = parseNetwork(b, ip, offset + length - ip, p);
-  if (network !== OK) return network;
-  const vip = destinationVip(t, p);
-  if (vip < 0) return NOT_OURS;
-  const transport = parseTransport(b, p);
-  if (transport !== OK || p.fragment !== FRAGMENT_NONE) {
-    const verdict = judgeFragment(context, transport, AS_DIRECTOR, ip, p.end - ip, 0);
-    if (verdict !== OK) return verdict;
-  }
-  // Early, so that the processor looks the service up while it hashes.
-  hashFlow(t, p);
-  const offloads = (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0 ? OK : readOffloads(b, records, r, p);
-  if (offloads !== OK) return offloads;
-  if (vip >= t.firstEgress) return directSlice(context, vip, records[r + RX_GSO_TYPE]!);
-  const service = serviceOf(t, vip, p);
+function steerPacket(context: Context, p: Parsed, gsoType: number): number {
+  const t = context.tables;
+  const verdict =
+    p.fragment === FRAGMENT_NONE ? p.verdict : judgeFragment(context, p.verdict, AS_DIRECTOR, p.ip, p.end - p.ip, 0);
+  if (verdict !== OK) return verdict;
+  if (p.vip >= t.firstEgress) return directSlice(context, p.vip, gsoType);
+  const service = serviceOf(t, p.vip, p);
   if (service < 0) return -service;
   const chain = context.chain;
-  if (p.protocol !== UDP || !setQuicChain(chain, b, t, service, p)) {
+  if (p.protocol !== UDP || !setQuicChain(chain, context.bytes, t, service, p)) {
     setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
   }
   if (chain.first === NO_HOST) return NO_HOST_LEFT;
@@ -121,13 +154,13 @@ function directPacket(context: Context, records: Int32Array, r: number, link: Li
     const mine = chain.count === 0 ? MINE : ownership(context.memory, p, t.self);
     if (mine === ASKED) return PENDING;
     if (mine === MINE) {
-      countService(context.counters, service, p.packets, p.end - ip);
+      countService(context.counters, service, p.packets, p.end - p.ip);
       if (chain.count === 0) noteFlow(context.memory, p, t.self, udpMode(t, service) !== UDP_STATELESS);
-      return deliver(context, records[r + RX_GSO_TYPE]!);
+      return deliver(context, gsoType);
     }
     dropFirst(chain);
   }
-  countService(context.counters, service, p.packets, p.end - ip);
+  countService(context.counters, service, p.packets, p.end - p.ip);
   return sendAlong(context, chain);
 }
 

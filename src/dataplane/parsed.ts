@@ -24,6 +24,10 @@ export interface Parsed extends FlowHash {
   fragmentAt: number;
   /** Packets in the frame: more than 1 for a super-segment. */
   packets: number;
+  /** Index of the VIP or egress IP it is for. */
+  vip: number;
+  /** OK, or what it was found to be when it was read. */
+  verdict: number;
   /** With more than 1: payload bytes of each, and bytes of the headers in front of the payload, from the IP header on. */
   segment: number;
   headers: number;
@@ -63,6 +67,8 @@ export const createParsed = (): Parsed => ({
   fragment: FRAGMENT_NONE,
   fragmentAt: 0,
   packets: 1,
+  vip: 0,
+  verdict: 0,
   segment: 0,
   headers: 0,
   sumStart: 0,

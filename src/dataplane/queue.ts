@@ -25,9 +25,15 @@ import type { Parsed } from "./parsed.ts";
 /** Which of the source ports the flow in hand leaves by. */
 export const sourceOf = (p: Parsed): number => p.hash2 & (GUE_SOURCE_PORTS - 1);
 
+/**
+ * A position in a queue. The mask tells V8 that it is small: what is added to it then cannot overflow, and is not checked for
+ * that, word by word.
+ */
+const small = (position: number): number => position & 0xfffff;
+
 /** Appends a gather pair. */
 export function appendIov(queue: TxQueue, offset: number, length: number): void {
-  const at = queue.iovCount++ * 2;
+  const at = small(queue.iovCount++) * 2;
   queue.iovs[at] = offset;
   queue.iovs[at + 1] = length;
 }
@@ -55,7 +61,7 @@ export function appendMessage(
   segment: number,
 ): void {
   const r = queue.records;
-  const at = queue.count++ * TX_STRIDE;
+  const at = small(queue.count++) * TX_STRIDE;
   r[at + TX_IOV_START] = queue.iovCount - iovs;
   r[at + TX_IOV_COUNT] = iovs;
   r[at + TX_LENGTH] = length;
