@@ -27,8 +27,7 @@ export interface MtuRow {
 const has = (host: HostConfig, family: number): boolean => host.dips.some((dip) => dip.family === family);
 
 /**
- * Rows for each host and length of chain on paths of `mtu` bytes. IPv4 goes outside where the host and every other has it. UDP
- * of a service with state carries the way back to the first hop as one hop more.
+ * Rows for each host and length of chain on paths of `mtu` bytes, IPv4 outside where the host has it.
  */
 export function mtuRows(config: Config, mtu: number): MtuRow[] {
   const allHave4 = config.hosts.every((host) => has(host, 4));
@@ -43,6 +42,8 @@ export function mtuRows(config: Config, mtu: number): MtuRow[] {
 }
 
 const HEAD = ["host", "outer", "chain", "overhead", "largest inner packet", "MSS IPv4", "MSS IPv6"];
+
+const NOTE = "UDP of services with state names the first hop once more: as a chain longer by one.";
 
 export function register(program: Command, env: CliEnv): void {
   program
@@ -60,7 +61,7 @@ export function register(program: Command, env: CliEnv): void {
       if (options.json === true) env.stdout.write(`${JSON.stringify(rows)}\n`);
       else {
         const cells = rows.map((r) => [r.host, `IPv${r.outer}`, r.chain, r.overhead, r.largest, r.mss4, r.mss6]);
-        env.stdout.write(textTable(HEAD, cells));
+        env.stdout.write(`${textTable(HEAD, cells)}${NOTE}\n`);
       }
     });
 }
