@@ -76,6 +76,7 @@ function session(place: Place, port: number): Promise<void> {
     let sent = 0;
     let had = 0;
     let oldest = Date.now();
+    const end = oldest + (place.lifeMs ?? Number.POSITIVE_INFINITY);
     let done = false;
     let ticker: NodeJS.Timeout | undefined;
     const finish = (why: string | null): void => {
@@ -89,7 +90,10 @@ function session(place: Place, port: number): Promise<void> {
     };
     const tick = (): void => {
       if (stopping) finish(Date.now() - oldest > SILENT_MS ? "silent at the end" : null);
-      else if (Date.now() - oldest > patienceMs) finish(`no answer for ${patienceMs / 1000} s`);
+      else if (Date.now() > end && had === sent) {
+        say({ event: "closed", session: name });
+        finish(null);
+      } else if (Date.now() - oldest > patienceMs) finish(`no answer for ${patienceMs / 1000} s`);
       else wire.send(`${sent++}`);
     };
     const wire = (place.protocol === "tcp" ? openTcp : openUdp)(place, port, {

@@ -32,8 +32,8 @@ export function* changes(spec: LabSpec): Generator<Change> {
     return { what, cluster };
   };
   for (let round = 0; ; round++) {
-    const a = moving[(2 * round) % moving.length]!;
-    const b = moving[(2 * round + 1) % moving.length]!;
+    const a = moving[round % moving.length]!;
+    const b = moving[(round + 1) % moving.length]!;
     const heavier = staying[round % staying.length]!;
     const weight = cluster[heavier]!.weight;
     yield set(a, { state: "draining" }, `${a} draining`);

@@ -45,6 +45,9 @@ export class ChurnRecord {
         this.opened++;
         this.#open.set(event.session, { host: event.host, at: event.at });
         break;
+      case "closed":
+        this.#open.delete(event.session);
+        break;
       case "failed":
         this.failed.push({ session: event.session, why: event.why, at: event.at });
         break;
@@ -66,8 +69,9 @@ export class ChurnRecord {
     return [...this.#open].flatMap(([session, s]) => (host === undefined || s.host === host ? [session] : []));
   }
 
-  isOpen(session: string): boolean {
-    return this.#open.has(session);
+  /** Whether the session is open, or has ended in order. */
+  isWhole(session: string): boolean {
+    return this.breaks.every((b) => b.session !== session);
   }
 
   /** The session's life against the life of its host. */

@@ -15,11 +15,14 @@ export interface Place {
   /** The first session's source port; those after it are `step` apart. */
   readonly port: number;
   readonly step: number;
+  /** How long a session lasts that nothing breaks, ms; null: to the end. */
+  readonly lifeMs: number | null;
 }
 
-/** A line of a client: a session has begun, has ended before its time, or could not be begun. Times are ms since 1970. */
+/** A line of a client: a session has begun, has ended in order or before its time, or could not be begun. Times are ms since 1970. */
 export type SessionEvent =
   | { readonly event: "open"; readonly session: string; readonly host: string; readonly at: number }
+  | { readonly event: "closed"; readonly session: string }
   | { readonly event: "broken"; readonly session: string; readonly why: string; readonly at: number }
   | { readonly event: "failed"; readonly session: string; readonly why: string; readonly at: number }
   /** The last line: messages that were answered, and datagrams that were not. */

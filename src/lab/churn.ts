@@ -59,6 +59,8 @@ export interface ChurnReport extends ChurnOptions {
 export const unbroken = (r: ChurnReport): boolean => r.broken.staying === 0 && r.broken.early === 0 && r.answered > 0;
 
 const FIRST_PORT = 10_000;
+/** A third of the sessions begin anew after that time, so that hosts which are added get some. */
+const LIFE_MS = 10_000;
 const APPLY_MS = 5_000;
 const READY_MS = 20_000;
 /** Sessions begin within two seconds, and have a second more. */
@@ -75,7 +77,15 @@ export function churnPlaces(spec: LabSpec, connections: number): Record<string, 
       const client = clients[i % clients.length]!;
       const family = FAMILIES[Math.trunc(i / clients.length) % 2]!;
       const source = addressOf(client, family);
-      places[client]!.push({ protocol, family, target: VIP[family], source, port: FIRST_PORT + i, step: connections });
+      places[client]!.push({
+        protocol,
+        family,
+        target: VIP[family],
+        source,
+        port: FIRST_PORT + i,
+        step: connections,
+        lifeMs: i % 3 === 0 ? LIFE_MS : null,
+      });
     }
   }
   return places;
@@ -201,7 +211,7 @@ class Churn {
   #watchDrain(host: string): void {
     const sessions = this.record.openOn(host);
     const look = (): void => {
-      const lived = sessions.filter((session) => this.record.isOpen(session)).length;
+      const lived = sessions.filter((session) => this.record.isWhole(session)).length;
       this.drains.push({ host, sessions: sessions.length, lived });
       this.#progress(`          ${host}: ${lived} of ${sessions.length} sessions lived to the drain time`);
     };
