@@ -268,9 +268,9 @@ class Agent {
     try {
       const { generation } = this.#publisher.publish(this.#config, this.#place.host.name, this.#mtus);
       this.#descriptors.wake();
-      this.#log.info({ generation }, `generation ${generation}: drain time over, older owners have left the chains`);
+      this.#log.info({ generation }, `generation ${generation}: drain time over, hosts that left are out of the chains`);
     } catch (error) {
-      this.#log.error({ err: error }, `older owners stay in the chains: ${(error as Error).message}`);
+      this.#log.error({ err: error }, `hosts that left stay in the chains: ${(error as Error).message}`);
     }
   }
 
