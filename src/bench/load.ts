@@ -79,22 +79,23 @@ export function setAllFlags({ context, bursts }: Load, flags: number): void {
   }
 }
 
-/** Hands out the same bursts for ever. */
+/** Hands out the same bursts for ever, in one and the same array, as a device does. */
 export class BurstSource implements PacketSource {
   readonly link: LinkType = LINK_RAW;
+  readonly burst: RxBurst = createBurst(BURST);
   readonly #bursts: readonly RxBurst[];
   #next = 0;
-  burst: RxBurst;
 
   constructor(bursts: readonly RxBurst[]) {
     this.#bursts = bursts;
-    this.burst = bursts[0]!;
   }
 
   receive(): number {
-    this.burst = this.#bursts[this.#next]!;
+    const { records, count } = this.#bursts[this.#next]!;
     this.#next = this.#next + 1 === this.#bursts.length ? 0 : this.#next + 1;
-    return this.burst.count;
+    this.burst.records.set(records);
+    this.burst.count = count;
+    return count;
   }
 }
 

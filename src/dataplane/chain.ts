@@ -20,6 +20,22 @@ export interface Chain {
 export const createChain = (): Chain => ({ first: NO_HOST, count: 0, hops: new Int32Array(MAX_CHAIN) });
 
 /**
+ * Sets the chain of the packet in hand when the flow table knows its host for certain, as it does for most packets. Returns
+ * false when that is to be found out by setChain.
+ */
+export function setKnownChain(chain: Chain, m: FlowMemory, t: Tables, p: Parsed): boolean {
+  if (!m.directs || isSyn(p)) return false;
+  const entry = findFlow(m.flows, p.hash, p.hash2, m.now);
+  if (entry < 0 || !flowCertain(m.flows, entry)) return false;
+  const host = flowHost(m.flows, entry);
+  if (!isAlive(t, host)) return false;
+  chain.first = host;
+  chain.count = 0;
+  if (!p.icmpError && m.answer === SOCKET_UNKNOWN) touchFlow(m.flows, entry, m.now);
+  return true;
+}
+
+/**
  * Sets the chain of the packet in hand, whose service and bucket are known.
  *
  * What the flow table knows for certain is the whole chain. A guess, and a flow it does not know, carry all hosts of the

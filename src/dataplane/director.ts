@@ -25,7 +25,7 @@ import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
 import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
 import { UDP, UDP_HEADER } from "../wire/udp.ts";
-import { dropFirst, setChain } from "./chain.ts";
+import { dropFirst, setChain, setKnownChain } from "./chain.ts";
 import { type Context, WAITING } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendAlong } from "./encap.ts";
@@ -146,7 +146,9 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
   if (service < 0) return -service;
   const chain = context.chain;
   if (p.protocol !== UDP || !setQuicChain(chain, context.bytes, t, service, p)) {
-    setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
+    if (!setKnownChain(chain, context.memory, t, p)) {
+      setChain(chain, context.memory, t, service, bucketFor(t, service, p), p);
+    }
   }
   if (chain.first === NO_HOST) return NO_HOST_LEFT;
   if (chain.first === t.self) {
