@@ -8,9 +8,6 @@ const STOP_MS = 3_000;
 /** A worker allocates at its start and when tables change; its packets lie outside of the heap. */
 const HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
-/** The worker's code. Not imported: control and data plane only meet in shared memory. */
-const PROGRAM = hotProgram("dataplane/worker.ts");
-
 export class WorkerPool {
   readonly #workers: Worker[];
   #stopping = false;
@@ -23,8 +20,10 @@ export class WorkerPool {
       dead = true;
       onDeath(`worker ${index} died: ${reason}`);
     };
+    // Not imported: control and data plane only meet in shared memory.
+    const program = hotProgram("dataplane/worker.ts");
     this.#workers = options.map((workerData, index) => {
-      const worker = new Worker(PROGRAM, { workerData, name: `hafl-${index}`, resourceLimits: HEAP });
+      const worker = new Worker(program, { workerData, name: `hafl-${index}`, resourceLimits: HEAP });
       worker.on("error", (error) => died(index, error.message));
       worker.on("exit", (code) => died(index, `it ended with code ${code}`));
       return worker;
