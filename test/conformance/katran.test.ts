@@ -174,9 +174,8 @@ for (const file of [...new Set(TABLE.map((row) => row.file))]) {
     const references = read(file);
     for (const row of TABLE.filter((r) => r.file === file)) {
       const reference = references.find(({ n }) => n === row.n)!;
-      await t.test(`${row.n} ${row.status}: ${row.what}`, { skip: row.expect === null ? row.reason : false }, () =>
-        run(session, row, reference, hosts),
-      );
+      if (row.expect === null) continue; // Not applicable: the table says why.
+      await t.test(`${row.n} ${row.status}: ${row.what}`, () => run(session, row, reference, hosts));
     }
   });
 }

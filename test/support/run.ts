@@ -1,6 +1,6 @@
 /**
  * Runs all compiled tests: `npm test`, or some by words their paths contain: `node dist/test/support/run.js control cli`.
- * Those end to end raise labs and measure; they run one after the other, when nothing else runs.
+ * Those end to end raise labs and mostly wait for time to pass; two at a time, when nothing else runs.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -38,5 +38,5 @@ let good = passes(
   Math.min(4, availableParallelism()),
 );
 if (endToEnd.length > 0 && process.getuid?.() !== 0) process.stdout.write("end-to-end tests skipped: not root\n");
-else good = passes(endToEnd, 1) && good;
+else good = passes(endToEnd, 2) && good;
 process.exitCode = good ? 0 : 1;
