@@ -10,8 +10,8 @@ import {
   SUM_STRIDE,
   SUM_ZERO_AS_ONES,
 } from "../../src/io/packet-io.ts";
-import { naiveChecksum } from "../support/naive-checksum.ts";
-import { randomBytes } from "../support/seeded-random.ts";
+import { checksum as naiveChecksum } from "../support/packets.ts";
+import { randomBytes } from "../support/random.ts";
 
 function job(start: number, length: number, start2: number, length2: number, field: number, zeroAsOnes = 0): Int32Array {
   const words = new Int32Array(SUM_STRIDE);

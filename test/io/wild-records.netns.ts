@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { native } from "../../src/io/native.ts";
 import { createTxQueue, GUE_SOURCE_PORTS, SUM_STRIDE, TX_STRIDE, type TxQueue, UP_STRIDE } from "../../src/io/packet-io.ts";
 import { ip } from "../support/netns.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom } from "../support/random.ts";
 
 const ROUNDS = 1500;
 const n = native();

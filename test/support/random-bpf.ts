@@ -1,6 +1,6 @@
 /** Random classic BPF programs that are valid, and packets they are likely to reach into. */
 import { type Instruction, validateProgram } from "../../src/bpf/program.ts";
-import { seededRandom } from "./seeded-random.ts";
+import { seededRandom } from "./random.ts";
 
 /** From 0 below 1. */
 export type Random = () => number;

@@ -1,6 +1,6 @@
 /** Bytes of whole packets for tests, written out plainly: IP header, UDP or TCP header, payload of a counting pattern. */
 import { type Address, parseAddress } from "../../src/wire/address.ts";
-import { naiveChecksum } from "./naive-checksum.ts";
+import { checksum as naiveChecksum } from "./packets.ts";
 
 export interface PacketOptions {
   source: string;
