@@ -104,9 +104,6 @@ export function encodeProgram(program: readonly Instruction[]): Uint8Array {
 /** Whether the instruction jumps depending on what it compares. */
 export const isConditional = (code: number): boolean => CONDITIONAL.includes(code & ~WITH_X);
 
-/** Whether no instruction follows this one by itself. */
-export const endsPath = (code: number): boolean => code === RETURN || code === RETURN_A || code === JUMP;
-
 /** Where execution may go on after instruction `at`. */
 export function successors({ code, jt, jf, k }: Instruction, at: number): number[] {
   if (code === RETURN || code === RETURN_A) return [];

@@ -1,5 +1,6 @@
 /** What a worker's pipeline works on: allocated once, handed to every stage. */
 import { type PacketSink, SUM_STRIDE, TX_STRIDE, type TxQueue, UP_STRIDE } from "../io/packet-io.ts";
+import { counterAt } from "../shm/counters.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
 import { type Chain, createChain } from "./chain.ts";
 import type { DropRules } from "./drop.ts";
@@ -7,6 +8,9 @@ import type { FlowMemory } from "./flow-memory.ts";
 import { createHeld, type HeldFragments } from "./held-fragments.ts";
 import { createOrigin, type Origin } from "./origin.ts";
 import { createParsed, type Parsed } from "./parsed.ts";
+
+const GUE_SENDS = counterAt("gueSends");
+const KERNEL_WRITES = counterAt("kernelWrites");
 
 /** Packets that can wait at a time, and words that each may need. */
 export const WAITING = 128;
@@ -99,8 +103,15 @@ export function createContext(
 
 /** Sends all that has been queued and frees the scratch space. The packets of the burst stay where they are. */
 export function flush(context: Context): void {
-  if (context.peers.queue.count > 0) context.peersFailed += context.peers.flush();
-  if (context.kernel.queue.count > 0) context.kernelFailed += context.kernel.flush();
+  const { counters, toPeers, toKernel } = context;
+  if (toPeers.count > 0) {
+    counters[GUE_SENDS]! += toPeers.count;
+    context.peersFailed += context.peers.flush();
+  }
+  if (toKernel.count > 0) {
+    counters[KERNEL_WRITES]! += toKernel.count;
+    context.kernelFailed += context.kernel.flush();
+  }
   if (context.origin.sink.queue.count > 0) context.originFailed += context.origin.sink.flush();
   context.scratchNext = context.scratchStart;
 }

@@ -15,6 +15,7 @@ import {
   RX_NEEDS_CSUM,
   RX_OFFSET,
   RX_STRIDE,
+  RX_TRUNCATED,
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
@@ -41,6 +42,7 @@ import { directSlice } from "./slice.ts";
 const FRAMES = counterAt("uplinkFrames");
 const PACKETS = counterAt("uplinkPackets");
 const BYTES = counterAt("uplinkBytes");
+const TRUNCATED = counterAt("truncated");
 
 /**
  * Frames are read some at a time before the first of them is steered: then the lines of the flow table that they need are
@@ -115,6 +117,8 @@ function steerFrame(context: Context, records: Int32Array, r: number, p: Parsed)
     return 0;
   }
   if (p.fragment === FRAGMENT_FIRST) noteFirst(context, verdict, AS_DIRECTOR);
+  // A frame that was cut contradicts its own length.
+  if (verdict === MALFORMED && (records[r + RX_FLAGS]! & RX_TRUNCATED) !== 0) context.counters[TRUNCATED]! += 1;
   countVerdict(context.counters, verdict, p.packets);
   return p.packets;
 }

@@ -3,8 +3,6 @@
 export const LINKTYPE_ETHERNET = 1;
 export const LINKTYPE_RAW = 101;
 export const LINKTYPE_SLL = 113;
-export const LINKTYPE_IPV4 = 228;
-export const LINKTYPE_IPV6 = 229;
 export const LINKTYPE_SLL2 = 276;
 /** What older writers use for raw IP (DLT_RAW of the BSDs). */
 const DLT_RAW = [12, 14];

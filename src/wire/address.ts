@@ -76,9 +76,6 @@ export function formatAddress(address: Address): string {
   return best < 0 ? hex(0, 8) : `${hex(0, best)}::${hex(best + bestLength, 8)}`;
 }
 
-/** Whether two addresses are the same. */
-export const sameAddress = (a: Address, b: Address): boolean => a.words.every((w, i) => w === b.words[i]);
-
 /** Mask of word `i` for a prefix of `bits` out of 128. */
 export function maskWord(bits: number, i: number): number {
   const inWord = Math.min(32, Math.max(0, bits - 32 * i));

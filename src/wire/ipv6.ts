@@ -12,7 +12,6 @@ export const ROUTING = 43;
 export const FRAGMENT = 44;
 export const ESP = 50;
 export const AUTHENTICATION = 51;
-export const NO_NEXT_HEADER = 59;
 export const DESTINATION_OPTIONS = 60;
 
 export const payloadLength = (b: DataView, ip: number): number => b.getUint16(ip + PAYLOAD_LENGTH);
