@@ -28,6 +28,15 @@ export function setIcmpChecksum(b: DataView, icmp: number, value: number): void 
   b.setUint16(icmp + CHECKSUM, value);
 }
 
+/** Writes the header of an echo message: sequence number 1, checksum 0. */
+export function writeEcho(b: DataView, icmp: number, type: number, identifier: number): void {
+  b.setUint8(icmp, type);
+  b.setUint8(icmp + 1, 0);
+  b.setUint16(icmp + CHECKSUM, 0);
+  b.setUint16(icmp + 4, identifier);
+  b.setUint16(icmp + 6, 1);
+}
+
 /** Identifier of an echo message. */
 export const echoId = (b: DataView, icmp: number): number => b.getUint16(icmp + 4);
 

@@ -3,15 +3,20 @@
 export const TCP = 6;
 export const TCP_HEADER = 20;
 const SEQUENCE = 4;
+const ACKNOWLEDGMENT = 8;
 const DATA_OFFSET = 12;
 const FLAGS = 13;
+const WINDOW = 14;
 export const TCP_CHECKSUM = 16;
+const URGENT = 18;
 
 export const FIN = 0x01;
 export const SYN = 0x02;
 export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
+export const URG = 0x20;
+export const ECE = 0x40;
 export const CWR = 0x80;
 
 export const sourcePort = (b: DataView, l4: number): number => b.getUint16(l4);
@@ -41,4 +46,17 @@ export function setFlags(b: DataView, tcp: number, value: number): void {
 
 export function setTcpChecksum(b: DataView, tcp: number, value: number): void {
   b.setUint16(tcp + TCP_CHECKSUM, value);
+}
+
+/** Writes a 20-byte header: sequence and acknowledgment number 1, the largest window, no urgent data, checksum 0. */
+export function writeTcp(b: DataView, tcp: number, source: number, destination: number, value: number): void {
+  b.setUint16(tcp, source);
+  b.setUint16(tcp + 2, destination);
+  setSequence(b, tcp, 1);
+  b.setUint32(tcp + ACKNOWLEDGMENT, (value & ACK) === 0 ? 0 : 1);
+  b.setUint8(tcp + DATA_OFFSET, (TCP_HEADER / 4) << 4);
+  setFlags(b, tcp, value);
+  b.setUint16(tcp + WINDOW, 0xffff);
+  setTcpChecksum(b, tcp, 0);
+  b.setUint16(tcp + URGENT, 0);
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { parseAddress } from "../../src/wire/address.ts";
 import { viewOf } from "../../src/wire/bytes.ts";
 import { ipInCooked, ipInCooked2, ipInEthernet } from "../../src/wire/ethernet.ts";
+import * as icmp from "../../src/wire/icmp.ts";
 import * as ipv4 from "../../src/wire/ipv4.ts";
 import * as ipv6 from "../../src/wire/ipv6.ts";
 import * as tcp from "../../src/wire/tcp.ts";
@@ -122,4 +123,15 @@ test("IP is found behind Ethernet, VLAN tags and cooked headers", () => {
   assert.deepEqual([ipInCooked(viewOf(cooked), 0, cooked.length), ipInCooked(viewOf(cooked), 0, 15)], [16, -1]);
   const cooked2 = make.concat(make.bytes(0x86, 0xdd), new Uint8Array(18), packet);
   assert.deepEqual([ipInCooked2(viewOf(cooked2), 0, cooked2.length), ipInCooked2(viewOf(cooked2), 0, 19)], [20, -1]);
+});
+
+test("TCP and echo headers are written over anything", () => {
+  const b = dirty(28);
+  tcp.writeTcp(viewOf(b), 0, 1234, 443, tcp.SYN);
+  assert.deepEqual(b.subarray(0, 20), make.bytes(0x04, 0xd2, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0));
+  tcp.writeTcp(viewOf(b), 0, 1234, 443, tcp.ACK | tcp.PSH);
+  assert.deepEqual(b.subarray(8, 14), make.bytes(0, 0, 0, 1, 0x50, 0x18));
+  assert.deepEqual(b.subarray(20), dirty(8));
+  icmp.writeEcho(viewOf(b), 0, icmp.ECHO_REQUEST, 77);
+  assert.deepEqual(b.subarray(0, 8), make.bytes(8, 0, 0, 0, 0, 77, 0, 1));
 });
