@@ -57,7 +57,7 @@ export function liveGenerations(
 }
 
 /** When each host ceased to be in the newest generation, ms since the epoch; infinity for those in it. */
-function whenLeft(generations: readonly Generation[]): Map<string, number> {
+export function whenLeft(generations: readonly Generation[]): Map<string, number> {
   const left = new Map<string, number>();
   for (const [i, g] of generations.entries()) {
     const at = i === 0 ? Number.POSITIVE_INFINITY : (g.superseded ?? generations[i - 1]!.time);

@@ -63,7 +63,14 @@ test("the length is filled up behind the payload, and refused where a packet can
 });
 
 test("flags are read by name, and a packet is told in words", () => {
-  assert.deepEqual(["syn", "SYN,ack", "syn,", "", "sin", "constructor"].map(parseFlags), [SYN, SYN | ACK, null, null, null, null]);
+  assert.deepEqual(["syn", "SYN,ack", "syn,", "", "sin", "constructor"].map(parseFlags), [
+    SYN,
+    SYN | ACK,
+    null,
+    null,
+    null,
+    null,
+  ]);
   assert.equal(describePacket(flow("tcp", ENDS[0])), "TCP ACK, 40 bytes");
   assert.equal(describePacket(flow("tcp", ENDS[1]), { flags: SYN | ACK, length: 1500 }), "TCP SYN+ACK, 1500 bytes");
   assert.equal(describePacket(flow("udp", ENDS[0]), { payload: make.bytes(1) }), "UDP, 29 bytes with a payload of 1");
