@@ -34,6 +34,10 @@ NAPI_MODULE_INIT() {
       FUNCTION("mapFile", map_file),
       FUNCTION("lockFile", lock_file),
       FUNCTION("pinThread", pin_thread),
+      FUNCTION("sendDescriptors", send_descriptors),
+      FUNCTION("receiveDescriptors", receive_descriptors),
+      FUNCTION("peerCredentials", peer_credentials),
+      FUNCTION("socketDrops", socket_drops),
   };
   if (napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions) != napi_ok) return NULL;
   return exports;

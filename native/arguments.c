@@ -85,3 +85,13 @@ napi_value make_undefined(napi_env env) {
   napi_value result;
   return napi_get_undefined(env, &result) == napi_ok ? result : NULL;
 }
+
+napi_value make_list(napi_env env, const int32_t *values, int32_t count) {
+  napi_value result;
+  if (napi_create_array_with_length(env, (size_t)count, &result) != napi_ok) return NULL;
+  for (int32_t i = 0; i < count; i++) {
+    napi_value value = make_int(env, values[i]);
+    if (value == NULL || napi_set_element(env, result, (uint32_t)i, value) != napi_ok) return NULL;
+  }
+  return result;
+}

@@ -21,4 +21,4 @@ cc -std=gnu11 -g -O1 -Wall -Wextra -Werror -fPIC -shared -pthread -fno-omit-fram
 unset NODE_TEST_CONTEXT
 HAFL_NATIVE=$addon LD_PRELOAD=$library ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
   NODE_OPTIONS="--import=file://$PWD/dist/test/support/native-under-test.js" \
-  exec node --test dist/test/io/checksum.test.js dist/test/io/native-errors.test.js dist/test/io/shared-memory.test.js dist/test/io/kernel.test.js dist/test/io/filter.test.js
+  exec node --test dist/test/io/checksum.test.js dist/test/io/native-errors.test.js dist/test/io/shared-memory.test.js dist/test/io/pass-descriptors.test.js dist/test/io/kernel.test.js dist/test/io/filter.test.js

@@ -13,6 +13,7 @@
         "handle.c",
         "map.c",
         "packet_socket.c",
+        "pass_descriptors.c",
         "raw_send.c",
         "receive.c",
         "rule_counters.c",

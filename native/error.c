@@ -23,6 +23,7 @@ static const char *errno_name(int error) {
     NAME(EBADFD);
     NAME(EBUSY);
     NAME(ECONNREFUSED);
+    NAME(ECONNRESET);
     NAME(EDESTADDRREQ);
     NAME(EEXIST);
     NAME(EFAULT);
@@ -54,10 +55,12 @@ static const char *errno_name(int error) {
     NAME(ENXIO);
     NAME(EOPNOTSUPP);
     NAME(EPERM);
+    NAME(EPIPE);
     NAME(EPROTONOSUPPORT);
     NAME(EROFS);
     NAME(ESOCKTNOSUPPORT);
     NAME(ETIMEDOUT);
+    NAME(ETOOMANYREFS);
     NAME(ETXTBSY);
   }
   return "EUNKNOWN";
@@ -96,6 +99,9 @@ static const struct {
     {"sock_diag", "TCP", ENOENT, "the kernel has no tcp_diag: load the module"},
     {"sock_diag", "UDP", ENOENT, "the kernel has no udp_diag: load the module"},
     {"flock", NULL, EWOULDBLOCK, "another process holds the lock"},
+    {"connect", "UNIX", ECONNREFUSED, "nobody listens there"},
+    {"recvmsg", "SCM_RIGHTS", ECONNRESET, "the other end closed the connection"},
+    {"recvmsg", "SCM_RIGHTS", ETIMEDOUT, "nothing came in time"},
     {"mmap", NULL, ENODEV, "the file system cannot map files"},
     {"sched_setaffinity", NULL, EINVAL, "no such CPU, or this process may not use it"},
     {NULL, NULL, EMFILE, "too many open files, raise the limit (ulimit -n)"},

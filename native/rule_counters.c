@@ -83,16 +83,6 @@ static bool start(napi_env env, const int *fds, int32_t count, const struct byte
   return attach_choice(env, fds[0], program, device);
 }
 
-static napi_value make_list(napi_env env, const int *fds, int32_t count) {
-  napi_value result;
-  if (napi_create_array_with_length(env, (size_t)count, &result) != napi_ok) return NULL;
-  for (int32_t i = 0; i < count; i++) {
-    napi_value fd = make_int(env, fds[i]);
-    if (fd == NULL || napi_set_element(env, result, (uint32_t)i, fd) != napi_ok) return NULL;
-  }
-  return result;
-}
-
 /* openFrameCounters(device, count, program) */
 napi_value open_frame_counters(napi_env env, napi_callback_info info) {
   napi_value arguments[3], result = NULL;

@@ -1,7 +1,8 @@
-/* What opening any socket needs. */
+/* What opening any socket needs, and what all sockets have. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +58,17 @@ bool attach_filter(napi_env env, int fd, const struct bytes *program, const char
   free(copy);
   if (failed != 0) throw_errno(env, error, "setsockopt", "SO_ATTACH_FILTER", where);
   return failed == 0;
+}
+
+/* socketDrops(fd) */
+napi_value socket_drops(napi_env env, napi_callback_info info) {
+  napi_value arguments[1], result;
+  int32_t fd;
+  uint32_t memory[SK_MEMINFO_VARS] = {0};
+  socklen_t length = sizeof memory;
+  if (!take_arguments(env, info, 1, arguments) || !take_int(env, arguments[0], "fd", 0, INT32_MAX, &fd)) return NULL;
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) != 0) return throw_errno(env, errno, "getsockopt", "SO_MEMINFO", NULL);
+  return napi_create_uint32(env, memory[SK_MEMINFO_DROPS], &result) == napi_ok ? result : NULL;
 }
 
 /* close(fd) */

@@ -46,6 +46,8 @@ bool take_words(napi_env env, napi_value value, const char *name, struct words *
 napi_value make_int(napi_env env, int32_t value);
 napi_value make_bool(napi_env env, bool value);
 napi_value make_undefined(napi_env env);
+/* An array of numbers. */
+napi_value make_list(napi_env env, const int32_t *values, int32_t count);
 
 /* handle.c: the first member of everything that JavaScript holds as a NativeHandle. */
 
@@ -170,6 +172,10 @@ napi_value wait_ready(napi_env env, napi_callback_info info);
 napi_value map_file(napi_env env, napi_callback_info info);
 napi_value lock_file(napi_env env, napi_callback_info info);
 napi_value pin_thread(napi_env env, napi_callback_info info);
+napi_value send_descriptors(napi_env env, napi_callback_info info);
+napi_value receive_descriptors(napi_env env, napi_callback_info info);
+napi_value peer_credentials(napi_env env, napi_callback_info info);
+napi_value socket_drops(napi_env env, napi_callback_info info);
 
 /* UDP_SEGMENT as the kernel sees it at run time (gue_socket.c). */
 bool kernel_segments(void);

@@ -133,6 +133,21 @@ export interface Native {
   mapFile(path: string, size: number, create: boolean): ArrayBuffer;
   /** Takes an exclusive lock on a file (flock), made if missing; held until closed or the process ends. Throws EWOULDBLOCK if taken. */
   lockFile(path: string): number;
+  /**
+   * Sends descriptors over a connected UNIX stream socket, 253 with each byte; never waits. The receiver gets the same open files:
+   * what they hold, their locks and their groups are shared from then on.
+   */
+  sendDescriptors(fd: number, descriptors: Int32Array): void;
+  /**
+   * Connects to the UNIX stream socket at `path` (at most 107 bytes), writes `request` (255) and receives exactly `count` descriptors
+   * of sendDescriptors(), in order. Blocks the thread for `timeoutMs` at most; throws ETIMEDOUT, ECONNRESET when the other end
+   * closes before, and has then closed what came.
+   */
+  receiveDescriptors(path: string, request: string, count: number, timeoutMs: number): number[];
+  /** [pid, uid] of the process at the other end of a UNIX socket when it connected (SO_PEERCRED). */
+  peerCredentials(fd: number): [number, number];
+  /** Packets that the kernel had no room for in a socket since that was made (SO_MEMINFO, Linux 4.12). */
+  socketDrops(fd: number): number;
   /** Pins the calling thread to a CPU. */
   pinThread(cpu: number): void;
 }
