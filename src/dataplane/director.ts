@@ -171,14 +171,14 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
 }
 
 /**
- * Takes over what the virtio header says: an open checksum, and the segments of a super-segment. Returns OK, or the verdict
- * when it contradicts the packet.
+ * Takes over what the virtio header says: an open checksum, which lies behind the IP headers, and the segments of a
+ * super-segment. Returns OK, or the verdict when it contradicts the packet.
  */
 function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): number {
   if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
     const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;
     const field = start + records[r + RX_CSUM_OFFSET]!;
-    if (start < p.ip || field < start || field + 2 > p.end) return MALFORMED;
+    if (start < p.l4 || field < start || field + 2 > p.end) return MALFORMED;
     p.sumStart = start;
     p.sumField = field;
   }

@@ -162,6 +162,7 @@ test("what the virtio header says must fit the packet", () => {
     ["gso_unknown", { [RX_GSO_TYPE]: GSO_UDP_L4 }],
     ["gso_unknown", { [RX_GSO_SIZE]: 0 }],
     ["malformed", { [RX_CSUM_START]: frame.length }],
+    ["malformed", { [RX_CSUM_START]: 19 }],
     ["malformed", { [RX_CSUM_OFFSET]: -30 }],
     ["malformed", { [RX_CSUM_OFFSET]: frame.length - 21 }],
   ];
