@@ -1,5 +1,5 @@
 /** What the benchmark of the hot path works on: packets of many flows in a pool, and a worker's context without devices. */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../control/config.ts";
@@ -38,6 +38,8 @@ export const PACKET = 64;
 const SLOT = 192;
 const HEADROOM = 96;
 const BURST = 128;
+/** TMPFS_MAGIC of linux/magic.h. */
+const TMPFS = 0x01021994;
 /** Flows the table has room for, as an agent has by default. */
 const TRACKED = 1_000_000;
 
@@ -99,9 +101,13 @@ export class BurstSource implements PacketSource {
   }
 }
 
-/** Memory as an agent's flow table has it: a file of small pages, mapped from the start of one. */
+/** Where /run is no tmpfs, as it is in many containers, /dev/shm is one. */
+const memoryFolder = (): string =>
+  ["/run", "/dev/shm"].find((folder) => existsSync(folder) && statfsSync(folder).type === TMPFS) ?? tmpdir();
+
+/** Memory as an agent's flow table has it: a mapped file. */
 function mapped(bytes: number): ArrayBuffer {
-  const file = join(tmpdir(), `hafl-bench-${process.pid}`);
+  const file = join(memoryFolder(), `hafl-bench-${process.pid}`);
   try {
     return native().mapFile(file, bytes, true);
   } finally {

@@ -257,7 +257,8 @@ class Agent {
       const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
       if (changed.length === 0) return;
       this.#mtus = mtus;
-      this.#publisher.setMtus(mtus);
+      this.#publisher.publish(this.#config, this.#place.host.name, mtus);
+      this.#descriptors.wake();
       this.#log.info({ mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
     } catch (error) {
       this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);

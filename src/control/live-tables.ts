@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { bankPath, flowsPath } from "../io/runtime-files.ts";
 import { bankOf, bankSerial, CONTROL_LAYOUT, controlWords, currentGeneration } from "../shm/control-block.ts";
 import { FLOWS_LAYOUT, type FlowTable, viewFlows } from "../shm/flow-table.ts";
-import { FORWARDING_LAYOUT, type Names, readNames, refresh, type Tables, viewTables } from "../shm/forwarding-table.ts";
+import { createTables, FORWARDING_LAYOUT, load, type Names, readNames, type Tables } from "../shm/forwarding-table.ts";
 import { isRegion } from "../shm/region.ts";
 import { Failure } from "./failure.ts";
 
@@ -33,8 +33,8 @@ export function readLiveTables(dir: string): LiveTables {
     if (!isRegion(buffer, FORWARDING_LAYOUT) || !isRegion(flows, FLOWS_LAYOUT)) {
       throw new Failure(`${dir}: the tables are being replaced, or are of another version of hafl (try again)`);
     }
-    const tables = viewTables(buffer);
-    refresh(tables);
+    const tables = createTables();
+    load(tables, buffer);
     return { tables, names: readNames(buffer), flows: viewFlows(flows, 0) };
   } catch (error) {
     if (error instanceof Failure) throw error;

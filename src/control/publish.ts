@@ -26,14 +26,14 @@ import {
 } from "../shm/control-block.ts";
 import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
 import { FLOWS_LAYOUT, flowsEpoch, flowTableBytes, setFlowsEpoch } from "../shm/flow-table.ts";
-import { readNames, setHostMtu, tablesBytes, writeTables } from "../shm/forwarding-table.ts";
+import { tablesBytes, writeTables } from "../shm/forwarding-table.ts";
 import { FRAGMENTS_BYTES, FRAGMENTS_LAYOUT } from "../shm/fragment-table.ts";
 import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
 import { advanceHistory, type History, newHistory } from "./generation-history.ts";
-import { mtuTo, type PathMtus } from "./path-mtu.ts";
+import type { PathMtus } from "./path-mtu.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
 export interface PoolChange {
@@ -113,13 +113,6 @@ export class Publisher {
     this.#history = history;
     this.#tables = tables;
     return summary(generation, config.table.size, before, tables);
-  }
-
-  /** Corrects the path MTUs of hosts in the current tables. They are plain words, which may change while workers read. */
-  setMtus(mtus: PathMtus): void {
-    const bank = this.#banks[bankOf(currentGeneration(this.#control))];
-    if (!bank) return;
-    for (const name of readNames(bank).hosts) setHostMtu(bank, name[0], mtuTo(mtus, name[1]));
   }
 
   /** Asks the workers to end; they notice at their next burst, or when woken. */

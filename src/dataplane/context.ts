@@ -42,8 +42,8 @@ export interface Context {
   readonly scratchStart: number;
   readonly scratchEnd: number;
   scratchNext: number;
-  /** Tables of the burst in hand. */
-  tables: Tables;
+  /** Tables of the burst in hand: always the same object. */
+  readonly tables: Tables;
   readonly memory: FlowMemory;
   /** Rules that packets from the uplink go through first; null: none. */
   drop: DropRules | null;

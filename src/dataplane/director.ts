@@ -35,7 +35,7 @@ import { type FlowMemory, SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts"
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { createParsed, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
 import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
@@ -49,7 +49,7 @@ const TRUNCATED = counterAt("truncated");
  * fetched all at once. One after the other, most of a packet's time would be waiting for memory.
  */
 const READ_AHEAD = 16;
-const ahead: readonly Parsed[] = Array.from({ length: READ_AHEAD }, createParsed);
+const ahead = createRing(READ_AHEAD);
 /** For a frame that is looked at again. */
 const again = createParsed();
 
@@ -60,14 +60,19 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   let packets = 0;
   let bytes = 0;
   for (let first = 0; first < burst.count; first += READ_AHEAD) {
-    const end = Math.min(first + READ_AHEAD, burst.count);
-    for (let i = first; i < end; i++) {
-      readFrame(context, records, i * RX_STRIDE, link, ahead[i - first]!);
-      bytes += records[i * RX_STRIDE + RX_LENGTH]!;
+    const from = first * RX_STRIDE;
+    const end = Math.min(first + READ_AHEAD, burst.count) * RX_STRIDE;
+    let p = ahead;
+    for (let r = from; r < end; r += RX_STRIDE) {
+      readFrame(context, records, r, link, p);
+      bytes += records[r + RX_LENGTH]!;
+      p = p.next;
     }
-    fetchFlows(context.memory, end - first);
-    for (let i = first; i < end; i++) {
-      packets += steerFrame(context, records, i * RX_STRIDE, ahead[i - first]!);
+    fetchFlows(context.memory, p);
+    p = ahead;
+    for (let r = from; r < end; r += RX_STRIDE) {
+      packets += steerFrame(context, records, r, p);
+      p = p.next;
       if (context.waitingCount === WAITING) packets += settle(context, records, link);
     }
   }
@@ -77,10 +82,15 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   counters[BYTES] = counters[BYTES]! + bytes;
 }
 
-function fetchFlows(m: FlowMemory, count: number): void {
+/** Fetches for the frames that have been read, up to `end` in the ring. */
+function fetchFlows(m: FlowMemory, end: Parsed): void {
   if (!m.directs) return;
   let words = 0;
-  for (let i = 0; i < count; i++) words |= touchLine(m.flows, ahead[i]!.hash, ahead[i]!.hash2);
+  let p = ahead;
+  do {
+    words |= touchLine(m.flows, p.hash, p.hash2);
+    p = p.next;
+  } while (p !== end);
   m.flows.touched = words;
 }
 

@@ -6,6 +6,8 @@
 import type { FlowHash } from "../steering/flow-hash.ts";
 
 export interface Parsed extends FlowHash {
+  /** The packet read after this one: following it costs less than an index into an array. */
+  next: Parsed;
   /** Offset in the pool of the IP header, and of the first byte behind the packet (its total length, padding left out). */
   ip: number;
   end: number;
@@ -56,7 +58,25 @@ export const FRAGMENT_FIRST = 1;
 export const FRAGMENT_LATER = 2;
 
 /** For one worker. All objects are made here, so that they have one shape. */
-export const createParsed = (): Parsed => ({
+export const createParsed = (): Parsed => {
+  const p = blank();
+  p.next = p;
+  return p;
+};
+
+/** The first of `count` objects in a ring. */
+export function createRing(count: number): Parsed {
+  const first = createParsed();
+  for (let i = 1; i < count; i++) {
+    const p = createParsed();
+    p.next = first.next;
+    first.next = p;
+  }
+  return first;
+}
+
+const blank = (): Parsed => ({
+  next: null as unknown as Parsed,
   ip: 0,
   end: 0,
   version: 0,

@@ -1,7 +1,6 @@
 /** One turn of a worker: a burst from the uplink, a burst of GUE, and what they send. Used by workers, tests and benchmarks. */
 import type { PacketSource } from "../io/packet-io.ts";
 import { counterAt } from "../shm/counters.ts";
-import type { Tables } from "../shm/forwarding-table.ts";
 import { CLOCK_MASK } from "./clock.ts";
 import { type Context, flush } from "./context.ts";
 import { direct } from "./director.ts";
@@ -14,16 +13,15 @@ const GUE_FAILED = counterAt("gueSendFailed");
 const KERNEL_FAILED = counterAt("kernelWriteFailed");
 const ICMP_FAILED = counterAt("icmpSendFailed");
 
-/** Takes one burst from each source through the pipeline under the given tables. Returns the packets handled. */
-export type Turn = (tables: Tables) => number;
+/** Takes one burst from each source through the pipeline. Returns the packets handled. */
+export type Turn = () => number;
 
 /**
  * The turn of one worker. What it works on is captured, not passed: it is then constant to V8, which compiles all stages into
  * this one function and writes the addresses and lengths of the arrays into the code. That takes a quarter of the time away.
  */
 export function createTurn(context: Context, uplink: PacketSource | null, gue: readonly PacketSource[]): Turn {
-  return (tables) => {
-    context.tables = tables;
+  return () => {
     const now = Date.now();
     context.clock = now & CLOCK_MASK;
     context.memory.now = Math.trunc(now / 1000);

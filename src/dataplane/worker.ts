@@ -92,7 +92,7 @@ function run(options: WorkerOptions): void {
 
   const origin = new RawSink(options.rawFd4, options.rawFd6, pool, ORIGIN_MESSAGES);
 
-  const tables = new CurrentTables(options.runtimeDir, control, options.index);
+  const current = new CurrentTables(options.runtimeDir, control, options.index);
   const rules = new CurrentRules(options.runtimeDir, options.index, options.workers);
   const flows = addon.mapFile(flowsPath(options.runtimeDir), flowTableBytes(options.flows), false);
   const memory = createFlowMemory(
@@ -105,7 +105,7 @@ function run(options: WorkerOptions): void {
   const context = createContext(
     viewOf(pool),
     counters,
-    tables.take(),
+    current.take(),
     peers,
     kernel,
     origin,
@@ -121,9 +121,8 @@ function run(options: WorkerOptions): void {
 
   parentPort?.postMessage({ type: "ready" });
   while (!stopping(control)) {
-    const current = tables.take();
-    context.drop = rules.take(current);
-    if (turn(current) > 0) continue;
+    context.drop = rules.take(current.take());
+    if (turn() > 0) continue;
     counters[waits] = counters[waits]! + 1;
     const now = Date.now();
     if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {

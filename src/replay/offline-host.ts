@@ -29,14 +29,14 @@ import { BUCKETS_BYTES } from "../shm/bucket-layout.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import {
+  createTables,
   HOST_IPV4,
   HOST_IPV6,
   hostAt,
-  refresh,
+  load,
   type Tables,
   type TablesSpec,
   tablesBytes,
-  viewTables,
   writeTables,
 } from "../shm/forwarding-table.ts";
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
@@ -57,12 +57,17 @@ const SUMS = 4096;
 /** Flows the host has room for. */
 const FLOWS = 65_536;
 
-/** Tables in plain memory. */
-export function plainTables(spec: TablesSpec): Tables {
+/** A bank in plain memory. */
+export function plainBank(spec: TablesSpec): ArrayBuffer {
   const buffer = new ArrayBuffer(Math.ceil(tablesBytes(spec) / 8) * 8);
   writeTables(buffer, spec);
-  const tables = viewTables(buffer);
-  refresh(tables);
+  return buffer;
+}
+
+/** Tables in plain memory. */
+export function plainTables(spec: TablesSpec): Tables {
+  const tables = createTables();
+  load(tables, plainBank(spec));
   return tables;
 }
 

@@ -2,6 +2,9 @@
  * The forwarding tables: everything a worker needs to steer a packet, in one flat region. Two such regions are the banks:
  * one is read while the other is written (see control-block.ts).
  *
+ * A worker copies all but the chains when the generation changes: a few kilobytes, and V8 then knows the array that most
+ * look-ups of a packet read from, instead of checking it at each (12 ns of 50).
+ *
  * Behind the header words lie, each at the word offset the header gives: hosts, services, VIPs, ports, two
  * address tables (VIP -> VIP index, peer address -> host id), the slices of egress IPs, QUIC server ids, the chains as 16-bit
  * planes, and the names as JSON. Egress IPs are found in the table of VIPs, with indexes behind those of all VIPs.
@@ -230,16 +233,12 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   new Uint8Array(buffer).set(names, at.names * 4);
 }
 
-/** Changes the path MTU of a host in a bank, also while it is read. */
-export function setHostMtu(buffer: ArrayBufferLike, host: number, mtu: number): void {
-  const words = new Int32Array(buffer);
-  words[words[HOSTS_AT]! + host * HOST_STRIDE + HOST_MTU] = mtu;
-}
-
-/** A bank as a worker reads it. The numbers are copies of header words, renewed by `refresh` after a swap. */
+/** Tables as a worker reads them; `load` makes them those of a bank. The numbers are copies of header words. */
 export interface Tables {
-  readonly words: Int32Array;
-  readonly chains: Uint16Array;
+  /** A copy of the bank up to the chains. */
+  words: Int32Array;
+  /** The bank itself. */
+  chains: Uint16Array;
   generation: number;
   tableSize: number;
   self: number;
@@ -257,25 +256,36 @@ export interface Tables {
   slicesAt: number;
 }
 
-/** A reader over a bank; call `refresh` before use. */
-export function viewTables(buffer: ArrayBufferLike): Tables {
-  const words = new Int32Array(buffer);
-  const none = { generation: 0, tableSize: 0, self: 0, key0: 0, key1: 0, guePort: 0 };
-  const nowhere = {
-    hostsAt: 0,
-    servicesAt: 0,
-    vipsAt: 0,
-    portsAt: 0,
-    vipTableAt: 0,
-    peerTableAt: 0,
-    firstEgress: 0,
-    slicesAt: 0,
-  };
-  return { words, chains: new Uint16Array(buffer), ...none, ...nowhere };
-}
+/** Room for a few hundred hosts, VIPs and ports. */
+const OWN_WORDS = 1 << 16;
 
-/** Takes over the header of a bank that has been written anew. */
-export function refresh(tables: Tables): void {
+/** Tables with nothing in them. */
+export const createTables = (): Tables => ({
+  words: new Int32Array(OWN_WORDS),
+  chains: new Uint16Array(0),
+  generation: 0,
+  tableSize: 0,
+  self: 0,
+  key0: 0,
+  key1: 0,
+  guePort: 0,
+  hostsAt: 0,
+  servicesAt: 0,
+  vipsAt: 0,
+  portsAt: 0,
+  vipTableAt: 0,
+  peerTableAt: 0,
+  firstEgress: 0,
+  slicesAt: 0,
+});
+
+/** Makes tables those of a bank, which must stay as it is for as long as they are used. */
+export function load(tables: Tables, buffer: ArrayBufferLike): void {
+  const bank = new Int32Array(buffer);
+  const own = bank.subarray(0, bank[CHAINS_AT]!);
+  if (own.length > tables.words.length) tables.words = new Int32Array(2 * own.length);
+  tables.words.set(own);
+  tables.chains = new Uint16Array(buffer);
   const w = tables.words;
   tables.generation = w[GENERATION]!;
   tables.tableSize = w[TABLE_SIZE]!;

@@ -1,7 +1,7 @@
 /** Configurations that give what Katran's tests are provisioned with: VIPs, pools, server ids, addresses of its own. */
 import { configTables } from "../../src/control/offline.ts";
-import { OfflineHost, plainTables } from "../../src/replay/offline-host.ts";
-import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
+import { OfflineHost, plainBank } from "../../src/replay/offline-host.ts";
+import { load, type TablesSpec } from "../../src/shm/forwarding-table.ts";
 import { configOf } from "../support/fixture.ts";
 import type { Place } from "./katran-row.ts";
 
@@ -110,6 +110,6 @@ export class Session {
   /** Goes on with the tables of another file; what the hosts remember stays. */
   goOn(file: string): void {
     this.#file = file;
-    for (const [place, host] of this.#hosts) host.context.tables = plainTables(tablesOf(file, HOSTS[place]));
+    for (const [place, host] of this.#hosts) load(host.context.tables, plainBank(tablesOf(file, HOSTS[place])));
   }
 }

@@ -8,7 +8,7 @@ import { native } from "../../src/io/native.ts";
 import { bankPath, flowsPath, historyPath, mapBank, mapControl } from "../../src/io/runtime-files.ts";
 import { bankBytes, bankOf, bankSerial, controlWords, currentGeneration, markSeen } from "../../src/shm/control-block.ts";
 import { flowTableBytes } from "../../src/shm/flow-table.ts";
-import { bucketOf, hopOf, readNames, refresh, viewTables } from "../../src/shm/forwarding-table.ts";
+import { bucketOf, createTables, hopOf, load, readNames } from "../../src/shm/forwarding-table.ts";
 import { NO_HOST } from "../../src/steering/maglev.ts";
 import { configOf } from "../support/fixture.ts";
 
@@ -37,8 +37,8 @@ function current(dir: string) {
   const generation = currentGeneration(control);
   const bank = bankOf(generation);
   const buffer = mapBank(dir, bank, bankSerial(control, bank), bankBytes(control, bank), false);
-  const tables = viewTables(buffer);
-  refresh(tables);
+  const tables = createTables();
+  load(tables, buffer);
   return { control, generation, tables, names: readNames(buffer), bytes: buffer.byteLength };
 }
 
