@@ -1,44 +1,15 @@
 /** GUE as the Linux kernel itself sends it, through a target. What each packet should get is told from its bytes, naively. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { configTables } from "../../src/control/offline.ts";
-import { type CapturedPacket, LINKTYPE_SLL2, readCapture } from "../../src/io/pcap.ts";
+import type { CapturedPacket } from "../../src/io/pcap.ts";
 import { replay } from "../../src/replay/replay.ts";
+import { CAPTURES, capturedIn, withoutLink } from "../support/captures.ts";
 import { configOf } from "../support/fixture.ts";
-
-const config = (hosts: string): string => `cluster: captures
-seed: 000102030405060708090a0b0c0d0e0f
-hosts:
-${hosts}
-services:
-  - { name: web, vips: [192.0.2.10, "2001:db8:10::10"], ports: { tcp: any, udp: any } }
-`;
-
-const CAPTURES = [
-  {
-    file: "kernel-gue.pcap",
-    host: "receiver",
-    dips: ["0a090002", "fd090000000000000000000000000002"],
-    config: config(`  - { name: sender, dip: [10.9.0.1, "fd09::1"] }
-  - { name: receiver, dip: [10.9.0.2, "fd09::2"] }`),
-  },
-  {
-    file: "ipvs-gue.pcap",
-    host: "real2",
-    dips: ["0a140202", "fd200002000000000000000000000002"],
-    config: config(`  - { name: director2, dip: [10.20.2.1, "fd20:2::1"] }
-  - { name: director3, dip: [10.20.3.1, "fd20:3::1"] }
-  - { name: real2, dip: [10.20.2.2, "fd20:2::2"] }
-  - { name: real3, dip: [10.20.3.2, "fd20:3::2"] }`),
-  },
-];
 
 /** The verdict packets.md gives, from the bytes in hex; and the inner packet when it is delivered. */
 function expected(packet: CapturedPacket, dips: readonly string[]): { verdict: string; inner: string } {
-  const link = packet.link === LINKTYPE_SLL2 ? 20 : 14;
-  const hex = Buffer.from(packet.bytes.subarray(link)).toString("hex");
+  const hex = Buffer.from(withoutLink(packet)).toString("hex");
   const at = (byte: number, bytes: number): string => hex.slice(byte * 2, (byte + bytes) * 2);
   const none = { verdict: "not_ours", inner: "" };
   let udp: number;
@@ -65,8 +36,7 @@ function expected(packet: CapturedPacket, dips: readonly string[]): { verdict: s
 
 for (const capture of CAPTURES) {
   test(`${capture.file}: every packet gets the verdict of packets.md, every inner packet comes out as it went in`, (t) => {
-    const file = readFileSync(fileURLToPath(new URL(`../../../test/captures/${capture.file}`, import.meta.url)));
-    const packets = [...readCapture(file)];
+    const packets = capturedIn(capture);
     const wanted = packets.map((packet) => expected(packet, capture.dips));
     const counts: Record<string, number> = {};
     for (const { verdict } of wanted) counts[verdict] = (counts[verdict] ?? 0) + 1;

@@ -1,23 +1,28 @@
 /**
- * Mutated packets through both roles: `node dist/test/support/fuzz.js [packets] [seed]`. Seeds are all fixtures. Prints the
- * verdicts; ends with an error, and the packet in hex, when an invariant does not hold.
+ * Mutated packets through both roles: `node dist/test/support/fuzz.js [packets] [seed]`. Seeds are all fixtures and captures, each
+ * under its own configuration. Prints the verdicts; ends with an error, and the packet in hex, when an invariant does not
+ * hold. Those are in watched.ts.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { configTables } from "../../src/control/offline.ts";
 import { RX_CSUM_OFFSET, RX_CSUM_START, RX_FLAGS, RX_GSO_SIZE, RX_GSO_TYPE } from "../../src/io/packet-io.ts";
-import { OfflineHost } from "../../src/replay/offline-host.ts";
-import { CONFIG, configOf, HOST } from "./fixture.ts";
-import { checkForwarded, checkGuards, innerOf, setGuards } from "./invariants.ts";
-import { CASES } from "./make-fixtures.ts";
+import type { Role } from "../../src/replay/offline-host.ts";
+import { viewOf } from "../../src/wire/bytes.ts";
+import { ipInEthernet } from "../../src/wire/ethernet.ts";
+import { fuzzWorlds, type Seed, type World } from "./fuzz-worlds.ts";
 import { mutate } from "./mutate.ts";
 import { seededRandom } from "./random.ts";
-import { reassemble } from "./reassemble.ts";
+import type { Offloads } from "./watched.ts";
 
-function offloadsOf(random: (limit: number) => number): Record<number, number> {
+type Random = (limit: number) => number;
+
+const ROLES: readonly Role[] = ["director", "target"];
+
+function offloadsOf(role: Role, random: Random): Offloads {
   if (random(4) > 0) return {};
+  if (role === "target") return { [RX_GSO_SIZE]: random(3) === 0 ? 1 + random(40) : random(200) };
   return {
-    [RX_FLAGS]: random(2),
+    [RX_FLAGS]: random(4),
     [RX_GSO_TYPE]: random(6),
     [RX_GSO_SIZE]: random(3) === 0 ? random(4) : random(1500),
     [RX_CSUM_START]: random(80),
@@ -25,92 +30,73 @@ function offloadsOf(random: (limit: number) => number): Record<number, number> {
   };
 }
 
-/** A path on which many packets have to be fragmented. */
-const NARROW = 400;
 /** Milliseconds between packets: fragments are held for some of them. */
-const STEP_MS = 5;
+const STEP_MS = 1;
+/** Packets that come one after the other as in the fixture or capture, some of them not mutated: fragments find their first. */
+const RUN = 4;
 
-/** Runs `packets` mutated packets through directors and as many through a target. Returns the verdicts by role. */
-export function fuzz(packets: number, seed: number): Record<string, Record<string, number>> {
+/** Steps through the seeds of a world in runs. */
+class Order {
+  #at = 0;
+  #left = 0;
+  next(seeds: readonly Seed[], random: Random): Seed {
+    if (this.#left-- <= 0) {
+      this.#at = random(seeds.length);
+      this.#left = random(RUN);
+    }
+    return seeds[this.#at++ % seeds.length]!;
+  }
+}
+
+/**
+ * Takes mutated packets through hosts of both roles until each role has had `packets`, and gives the verdicts of each. Some that
+ * are not mutated come in between and are not counted.
+ */
+export function fuzz(packets: number, seed: number): Record<Role, Record<string, number>> {
   const random = seededRandom(seed);
-  const config = configOf(CONFIG);
-  const spec = configTables(config, HOST);
-  const hosts = { director: new OfflineHost(spec, "director"), target: new OfflineHost(spec, "target") };
-  const narrow = new OfflineHost(configTables(config, HOST, NARROW), "director");
-  const held: Record<string, Uint8Array[]> = { director: [], target: [] };
-  const seeds = { director: seedsOf("director"), target: seedsOf("target") };
-  for (let i = 0; i < packets; i++) {
-    for (const role of ["director", "target"] as const) {
-      const list = seeds[role];
-      const packet = mutate(list[random(list.length)]!, list[random(list.length)]!, random);
-      const offloads = role === "director" ? offloadsOf(random) : {};
-      hosts[role].now = i * STEP_MS;
-      narrow.now = i * STEP_MS;
+  const worlds = fuzzWorlds();
+  const verdicts = { director: {}, target: {} };
+  for (const role of ROLES) {
+    const usable = worlds.filter((w) => w.seeds[role].length > 0);
+    const orders = new Map(usable.map((w) => [w, new Order()]));
+    for (let i = 0, now = 0; i < packets; now += STEP_MS) {
+      const w = usable[random(usable.length)]!;
+      const original = orders.get(w)!.next(w.seeds[role], random);
+      const isMutated = random(4) > 0;
+      const other = w.seeds[role][random(w.seeds[role].length)]!;
+      const bytes = isMutated ? mutate(original.bytes, other.bytes, random) : original.bytes;
+      if (isMutated) i++;
+      const offloads = isMutated ? offloadsOf(role, random) : {};
       try {
-        one(hosts[role], packet, offloads, held[role]!);
-        if (role === "director") throughNarrow(narrow, packet);
+        takeInto(w, role, { bytes, ethernet: original.ethernet }, offloads, now);
       } catch (error) {
-        const text = Buffer.from(packet).toString("hex");
-        throw new Error(`${role}, seed ${seed}, round ${i}: ${(error as Error).message}\n${text}\n${JSON.stringify(offloads)}`, {
+        const text = `${Buffer.from(bytes).toString("hex")}\n${JSON.stringify(offloads)}`;
+        throw new Error(`${role} of ${w.name}, seed ${seed}, packet ${i}: ${(error as Error).message}\n${text}`, {
           cause: error,
         });
       }
     }
+    verdicts[role] = sum(usable.flatMap((w) => w.hosts[role].map((host) => host.finish())));
   }
-  for (const host of [...Object.values(hosts), narrow]) host.finish();
-  assert.ok(total(hosts.director.verdicts()) >= packets, "every packet has a verdict");
-  assert.equal(total(hosts.target.verdicts()), packets, "every packet has one verdict");
-  assert.equal(total(narrow.verdicts()), packets, "every packet has one verdict");
-  return { director: hosts.director.verdicts(), target: hosts.target.verdicts(), narrow: narrow.verdicts() };
+  return verdicts;
 }
 
-const total = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0);
-
-/** `held` are earlier packets that may still leave. */
-function one(host: OfflineHost, packet: Uint8Array, offloads: Record<number, number>, held: Uint8Array[]): void {
-  const before = host.context.held.count;
-  setGuards(host, packet.length);
-  const out = host.take(packet, offloads);
-  checkGuards(host, packet.length);
-  if (host.role === "target") assert.ok(out.length <= 1 + before);
-  else if (Object.keys(offloads).length === 0) for (const left of out) checkLeft([packet, ...held], left);
-  if (host.context.held.count === 0) held.length = 0;
-  else held.push(packet);
-}
-
-/** A director delivers the packet itself, without padding, or sends it in GUE. */
-function checkLeft(packets: readonly Uint8Array[], left: Uint8Array): void {
-  const errors: unknown[] = [];
-  for (const packet of packets) {
-    if (left.length <= packet.length && Buffer.compare(left, packet.subarray(0, left.length)) === 0) return;
-    try {
-      checkForwarded(packet, left);
-      return;
-    } catch (error) {
-      errors.push(error);
-    }
+function takeInto(w: World, role: Role, { bytes, ethernet }: Seed, offloads: Offloads, now: number): void {
+  let packet = bytes;
+  if (ethernet) {
+    const at = ipInEthernet(viewOf(bytes), 0, bytes.length);
+    if (at < 0) return;
+    assert.ok(at <= bytes.length && [14, 18, 22].includes(at), `IP header at ${at}`);
+    packet = bytes.subarray(at);
   }
-  throw errors[0];
+  for (const host of w.hosts[role]) host.take(packet, offloads, now);
 }
 
-/** What is fragmented on the way is, put together again, what came in. */
-function throughNarrow(host: OfflineHost, packet: Uint8Array): void {
-  const forwarded = host.verdicts().forwarded ?? 0;
-  const before = host.context.held.count;
-  const out = host.take(packet);
-  if (before > 0 || (host.verdicts().forwarded ?? 0) !== forwarded + 1) return;
-  for (const left of out) assert.ok(left.length <= NARROW, "fits the path");
-  if (out.length === 1) checkForwarded(packet, out[0]!);
-  else
-    assert.equal(
-      Buffer.compare(reassemble(out.map(innerOf)), packet.subarray(0, (packet[2]! << 8) | packet[3]!)),
-      0,
-      "inner bytes",
-    );
+function sum(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const one of all) for (const [name, count] of Object.entries(one)) total[name] = (total[name] ?? 0) + count;
+  return total;
 }
-
-const seedsOf = (role: string): Uint8Array[] =>
-  CASES.filter((c) => c.role === role && c.link !== "ethernet").flatMap((c) => c.steps.map((step) => step.in));
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const packets = Number(process.argv[2] ?? 1_000_000);

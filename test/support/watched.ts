@@ -1,0 +1,212 @@
+/**
+ * A host of which every packet is watched: each gets exactly one verdict, what leaves is what entered, as often as the verdicts
+ * say, and nothing is written outside of it.
+ */
+import assert from "node:assert/strict";
+import {
+  GSO_NONE,
+  GSO_TCPV4,
+  GSO_TCPV6,
+  GSO_UDP_L4,
+  RX_CSUM_OFFSET,
+  RX_CSUM_START,
+  RX_FLAGS,
+  RX_GSO_SIZE,
+  RX_GSO_TYPE,
+  RX_NEEDS_CSUM,
+} from "../../src/io/packet-io.ts";
+import { OfflineHost, type OfflineOptions, type Role } from "../../src/replay/offline-host.ts";
+import { outerOf } from "../../src/replay/outer.ts";
+import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
+import { DELIVERED, DROP_RULE, FORWARDED, NEXT_HOP, RATE_LIMITED, TOO_BIG, VERDICT_NAMES } from "../../src/shm/verdict.ts";
+import { checkGuards, setGuards } from "./guards.ts";
+import { checkSegments, type Entered, isDelivered, isNextPiece, isSentOn, isTooBig, isWhole } from "./leaving.ts";
+import { hexOf, innerAt, isV4, nextHop, totalLength, trafficClassOf, transportOf, unwrap, type Wrapped } from "./naive.ts";
+import { checksum } from "./packets.ts";
+import { fragmentOffset, reassemble } from "./reassemble.ts";
+
+/** Words of a receive record, by RX_*. */
+export type Offloads = Readonly<Record<number, number>>;
+
+const NOTHING = new Uint8Array(0);
+
+export class Watched {
+  readonly host: OfflineHost;
+  readonly #mtu: number;
+  /** Addresses of this host and of the others, in hex. */
+  readonly #own: ReadonlySet<string>;
+  readonly #others: ReadonlySet<string>;
+  readonly #before = new Float64Array(VERDICT_NAMES.length);
+  /** Packets that are held back and may leave later. */
+  #held: Entered[] = [];
+
+  /** `mtu` is the largest outer packet that the tables allow, to any host. */
+  constructor(spec: TablesSpec, role: Role, mtu: number, options: OfflineOptions) {
+    this.host = new OfflineHost(spec, role, options);
+    this.#mtu = mtu;
+    const addresses = (hosts: TablesSpec["hosts"]): Set<string> =>
+      new Set(
+        hosts.flatMap(({ ipv4, ipv6 }) => [
+          ...(ipv4 === null ? [] : [hexWords([ipv4])]),
+          ...(ipv6 === null ? [] : [hexWords(ipv6)]),
+        ]),
+      );
+    this.#own = addresses(spec.hosts.filter(({ id }) => id === spec.self));
+    this.#others = addresses(spec.hosts.filter(({ id }) => id !== spec.self));
+  }
+
+  /** Has the host take a packet at `now` (ms) and fails when anything is wrong with what it does. */
+  take(packet: Uint8Array, offloads: Offloads, now: number): void {
+    const { host } = this;
+    host.now = now;
+    const entered = host.role === "director" ? [entry(packet, null, 0, offloads)] : this.#datagramsOf(packet, offloads);
+    const laid = host.role === "director" ? packet.length : entered.reduce((sum, e) => sum + e.datagram!.length, 0);
+    const counts = host.context.counters;
+    this.#before.set(counts.subarray(0, VERDICT_NAMES.length));
+    const heldBefore = host.context.held.count;
+    setGuards(host, laid);
+    const out = host.take(packet, offloads);
+    checkGuards(host, laid);
+
+    const given = this.#before.map((before, verdict) => counts[verdict]! - before);
+    const verdicts = given.reduce((sum, n) => sum + n, 0) + host.context.held.count - heldBefore;
+    const byRule = given[DROP_RULE]! + given[RATE_LIMITED]! > 0;
+    const packets = host.role === "target" ? [Math.max(1, entered.length)] : packetsIn(packet, offloads, byRule);
+    assert.ok(given[0] === 0 && packets.includes(verdicts), `${verdicts} verdicts for ${packets.join(" or ")} packets`);
+    this.#judge(out, given, [...this.#held, ...entered], offloads);
+
+    if (host.context.held.count === 0) this.#held = [];
+    else this.#held.push(...entered);
+  }
+
+  /** Gives up waiting for first fragments. Gives the verdicts by name. */
+  finish(): Record<string, number> {
+    this.host.finish();
+    assert.equal(this.host.context.held.count, 0, "nothing is held in the end");
+    return this.host.verdicts();
+  }
+
+  #judge(out: readonly Uint8Array[], given: Float64Array, entered: readonly Entered[], offloads: Offloads): void {
+    const sent = given[FORWARDED]! + given[NEXT_HOP]!;
+    if (offloads[RX_GSO_TYPE] && this.host.role === "director" && given[FORWARDED]! + given[DELIVERED]! > 1) {
+      this.#judgeTrain(out, given, entered.at(-1)!, offloads[RX_GSO_SIZE]!);
+      return;
+    }
+    const seen = { delivered: 0, sent: 0, told: 0 };
+    for (const packet of out) {
+      assert.equal(totalLength(packet), packet.length, "length of what leaves");
+      if (given[DELIVERED]! > 0 && entered.some((e) => isDelivered(e, packet))) seen.delivered++;
+      else if (given[TOO_BIG]! > 0 && entered.some((e) => isTooBig(e, packet, given[TOO_BIG] === 1, this.#mtu))) seen.told++;
+      else seen.sent += this.#sentBy(entered, packet);
+    }
+    assert.equal(seen.delivered, given[DELIVERED], "delivered packets");
+    assert.equal(seen.sent, sent, "packets sent to peers");
+    assert.ok(seen.told <= given[TOO_BIG]!, "messages about packets that are too big");
+    assert.ok(
+      entered.every(({ gone }) => gone === 0),
+      "all fragments of a packet",
+    );
+  }
+
+  /** A super-segment goes whole to the kernel, and to peers in packets. */
+  #judgeTrain(out: readonly Uint8Array[], given: Float64Array, e: Entered, size: number): void {
+    if (given[DELIVERED]! > 0) {
+      assert.ok(out.length === 1 && isDelivered(e, out[0]!), "a super-segment goes to the kernel as it came");
+      return;
+    }
+    const segments: Uint8Array[][] = [];
+    for (const { inner } of out.map((packet) => this.#unwrap(packet))) {
+      if (isV4(inner) && fragmentOffset(inner) > 0) segments.at(-1)!.push(inner);
+      else segments.push([inner]);
+    }
+    assert.equal(segments.length, given[FORWARDED], "segments");
+    checkSegments(
+      e.packet,
+      segments.map((pieces) => (pieces.length === 1 ? pieces[0]! : reassemble(pieces))),
+      size,
+    );
+  }
+
+  /** Whether a whole packet has left with this one: 1 or 0. */
+  #sentBy(entered: readonly Entered[], packet: Uint8Array): 0 | 1 {
+    const w = this.#unwrap(packet);
+    const from = this.host.role === "director" ? entered : entered.filter((e) => e.datagram !== null && this.#goesTo(e, w));
+    if (from.some((e) => isWhole(e, w.inner))) return 1;
+    const piece = from.find((e) => isNextPiece(e, w.inner));
+    assert.ok(piece !== undefined, `what leaves did not enter: ${hexOf(packet)}`);
+    return piece.gone === 0 ? 1 : 0;
+  }
+
+  #goesTo(e: Entered, w: Wrapped): boolean {
+    const next = nextHop(e.datagram!);
+    if (next === undefined || !isSentOn(e, w)) return false;
+    // A host with both families may be named by one and reached by the other.
+    assert.ok(this.#others.has(next), "the next hop is a host");
+    return true;
+  }
+
+  #unwrap(packet: Uint8Array): Wrapped {
+    const w = unwrap(packet);
+    assert.ok(packet.length <= this.#mtu, `${packet.length} bytes on a path for ${this.#mtu}`);
+    assert.ok(this.#own.has(w.source), `outer source ${w.source}`);
+    assert.ok(this.#others.has(w.destination), `outer destination ${w.destination}`);
+    if (this.host.role === "director") assert.equal(w.trafficClass, trafficClassOf(w.inner), "outer traffic class");
+    return w;
+  }
+
+  /** The datagrams that a packet in GUE holds: several, when the kernel has put a train together. */
+  #datagramsOf(packet: Uint8Array, offloads: Offloads): Entered[] {
+    const outer = outerOf(packet, this.host.tables);
+    if (outer === null) return [];
+    const all = packet.subarray(outer.gue, outer.end);
+    const size = offloads[RX_GSO_SIZE] || all.length;
+    const parts: Entered[] = [];
+    for (let at = 0; at < all.length || parts.length === 0; at += size) {
+      const datagram = all.slice(at, at + size);
+      parts.push(entry(innerOf(datagram), datagram, outer.trafficClass, {}));
+    }
+    return parts;
+  }
+}
+
+function innerOf(datagram: Uint8Array): Uint8Array {
+  const at = innerAt(datagram);
+  return at < 0 ? NOTHING : datagram.subarray(at);
+}
+
+function hexWords(words: ArrayLike<number>): string {
+  return Array.from(words, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/** What can leave of a packet: nothing when its lengths contradict each other. */
+function entry(bytes: Uint8Array, datagram: Uint8Array | null, trafficClass: number, offloads: Offloads): Entered {
+  const good = bytes.length >= 20 && totalLength(bytes) <= bytes.length && (isV4(bytes) || bytes.length >= 40);
+  const packet = good ? bytes.slice(0, totalLength(bytes)) : NOTHING;
+  return { packet, finished: good ? finished(packet, offloads) : NOTHING, datagram, trafficClass, gone: 0 };
+}
+
+/** With the checksum that the sender left open. */
+function finished(packet: Uint8Array, offloads: Offloads): Uint8Array {
+  if (((offloads[RX_FLAGS] ?? 0) & RX_NEEDS_CSUM) === 0) return packet;
+  const { protocol, later } = transportOf(packet);
+  const start = offloads[RX_CSUM_START]!;
+  const field = start + offloads[RX_CSUM_OFFSET]!;
+  if (later || field + 2 > packet.length) return packet;
+  const sum = checksum(packet.subarray(start)) || (protocol === 17 ? 0xffff : 0);
+  const copy = packet.slice();
+  copy.set([sum >> 8, sum & 255], field);
+  return copy;
+}
+
+/**
+ * How many packets a frame may count as: one, and when it is a super-segment as many as it has segments. Drop rules come before
+ * the headers are read, and take them for 40 bytes.
+ */
+function packetsIn(packet: Uint8Array, offloads: Offloads, byRule: boolean): number[] {
+  const [type, size] = [offloads[RX_GSO_TYPE] ?? GSO_NONE, offloads[RX_GSO_SIZE] ?? 0];
+  if (byRule) return [size > 0 ? Math.max(1, Math.ceil((packet.length - 40) / size)) : 1];
+  if (![GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4].includes(type) || size <= 0) return [1];
+  const { l4, protocol } = transportOf(packet);
+  const payload = totalLength(packet) - l4 - (protocol === 6 ? (packet[l4 + 12]! >> 4) * 4 : 8);
+  return payload > size ? [1, Math.ceil(payload / size)] : [1];
+}
