@@ -1,11 +1,10 @@
 /** Publishing: a configuration becomes forwarding tables in the bank that nobody reads, which then becomes the current one. */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import {
   bankPath,
   countersPath,
   flowsPath,
   fragmentsPath,
-  historyPath,
   mapBank,
   mapControl,
   mapRegion,
@@ -32,7 +31,8 @@ import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, type History, newHistory } from "./generation-history.ts";
+import { advanceHistory, type History } from "./generation-history.ts";
+import { originOf, readHistory, writeHistory } from "./history-file.ts";
 import type { PathMtus } from "./path-mtu.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
@@ -108,7 +108,7 @@ export class Publisher {
     this.#awaitWorkers(current);
     const spec = tablesSpec(config, history, tables, hostName, generation, mtus);
     writeTables(this.#bank(bank, tablesBytes(spec)), spec);
-    writeHistory(this.#dir, history);
+    writeHistory(this.#dir, history, originOf(config, generation));
     setGeneration(this.#control, generation);
     this.#history = history;
     this.#tables = tables;
@@ -161,23 +161,4 @@ function summary(
     return { name, moved, share: moved / buckets };
   });
   return { generation, buckets, pools, movedBuckets: pools.reduce((sum, pool) => sum + pool.moved, 0) };
-}
-
-/** What an earlier agent left; nothing when it cannot be read. */
-function readHistory(dir: string): History {
-  try {
-    const value = JSON.parse(readFileSync(historyPath(dir), "utf8")) as Partial<History>;
-    if (value.pools && value.hostIds && value.nextId !== undefined && value.epoch) {
-      return { pools: value.pools, hostIds: value.hostIds, nextId: value.nextId, epoch: value.epoch };
-    }
-    return newHistory();
-  } catch {
-    return newHistory();
-  }
-}
-
-function writeHistory(dir: string, history: History): void {
-  const path = historyPath(dir);
-  writeFileSync(`${path}.new`, JSON.stringify(history), { mode: 0o600 });
-  renameSync(`${path}.new`, path);
 }
