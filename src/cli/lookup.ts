@@ -1,76 +1,174 @@
-/** `hafl lookup`: where a flow goes. */
-import type { Command } from "commander";
+/** `hafl lookup`: where a flow goes, step by step. */
+import { readlinkSync } from "node:fs";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Config } from "../control/config.ts";
-import { findRuntimeDir } from "../control/instance.ts";
+import { replayRules } from "../control/drop-rules.ts";
+import { originOf } from "../control/history-file.ts";
+import { findRuntimeDir, readInstance } from "../control/instance.ts";
 import { readLiveTables } from "../control/live-tables.ts";
-import { configTables } from "../control/offline.ts";
-import { type LookupResult, lookupIn, lookupWith } from "../replay/lookup.ts";
-import { type Flow, formatFlow, parseFlow } from "../steering/flow.ts";
+import { freshCluster } from "../control/offline.ts";
+import type { SocketQuestions } from "../dataplane/flow-memory.ts";
+import { socketQuestions } from "../dataplane/socket-questions.ts";
+import { native } from "../io/native.ts";
+import { SocketLookup } from "../io/socket-lookup.ts";
+import { FLAG_NAMES, lengthRange, parseFlags, type Shape } from "../replay/craft.ts";
+import { type LookupSource, lookupIn, namesOf } from "../replay/lookup.ts";
+import type { LookupResult } from "../replay/lookup-result.ts";
+import { plainTables } from "../replay/offline-host.ts";
+import type { RuleSpec } from "../shm/rules.ts";
+import { type Flow, parseFlow } from "../steering/flow.ts";
 import { loadOrExit } from "./config-file.ts";
 import type { CliEnv } from "./env.ts";
+import { explain } from "./lookup-text.ts";
+
+export type Lookup = (flow: Flow, shape?: Shape) => LookupResult;
+
+/** What a look-up by a configuration alone has to be told. */
+export interface ConfigLookup {
+  /** The host asked; undefined: one that is not the flow's first hop itself, where there is such a host. */
+  readonly host?: string;
+  /** Largest outer packet between hosts, bytes; undefined: unknown. */
+  readonly mtu?: number;
+  /** Drop rules of the configuration, compiled. */
+  readonly rules?: readonly RuleSpec[];
+}
 
 /** Prepares look-ups by a configuration alone, as a cluster that has just started with it answers them. */
-export function createLookup(config: Config): (flow: Flow) => LookupResult {
-  const anyHost = config.hosts[0]!.name;
-  return lookupIn(configTables(config, anyHost));
+export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLookup = {}): Lookup {
+  const now = Date.now();
+  const cluster = freshCluster(config, now);
+  const { key, drainSeconds, directorFlows } = originOf(config, 1);
+  const past = { pools: cluster.history.pools, key, drainMs: drainSeconds * 1000 };
+  const unknown = { flows: null, limits: null, syns: null, sockets: null };
+  const lookups = new Map<string, Lookup>();
+  const asked = (name: string): Lookup => {
+    let lookup = lookups.get(name);
+    if (lookup === undefined) {
+      const spec = cluster.tablesFor(name, mtu);
+      lookup = lookupIn({ tables: plainTables(spec), names: namesOf(spec), now, directorFlows, rules, past, ...unknown });
+      lookups.set(name, lookup);
+    }
+    return lookup;
+  };
+  if (host !== undefined) return asked(host);
+  const alive = config.hosts.filter(({ state }) => state !== "down");
+  const [first, second] = (alive.length > 0 ? alive : config.hosts).map(({ name }) => name);
+  return (flow, shape) => {
+    const result = asked(first!)(flow, shape);
+    return result.host === first && second !== undefined ? asked(second)(flow, shape) : result;
+  };
 }
 
-/** Prepares look-ups in the tables and flows of a running agent. Throws a Failure when there is none. */
-function liveLookup(runtimeDir: string | undefined, instance: string | undefined): (flow: Flow) => LookupResult {
-  const { tables, names, flows } = readLiveTables(findRuntimeDir(runtimeDir, instance));
-  return lookupWith(tables, names, { flows, now: Math.trunc(Date.now() / 1000) });
+/** The sockets of this machine, if a process `pid` has the same ones; null when it has others, or has ended. */
+function socketsWith(pid: number | undefined): SocketQuestions | null {
+  if (pid === undefined) return null;
+  try {
+    if (readlinkSync(`/proc/${pid}/ns/net`) !== readlinkSync("/proc/self/ns/net")) return null;
+    return socketQuestions(new SocketLookup(native().openSockDiag(), 1));
+  } catch {
+    return null;
+  }
 }
 
-function describeEntry(entry: NonNullable<LookupResult["entry"]>): string {
-  return `${entry.host}, ${entry.certain ? "certain" : "a guess"}, last packet ${entry.idleSeconds} s ago`;
-}
-
-function explain(flow: Flow, result: LookupResult): string {
-  const lines = [
-    ["flow", formatFlow(flow)],
-    ["service", result.service ?? "-"],
-    ...(result.slice === null ? [] : [["slice", `${result.slice.number} of ${result.slice.ip}`]]),
-    ["bucket", result.bucket === null ? "-" : String(result.bucket)],
-    ["chain", result.chain.join(" > ") || "-"],
-    ...(result.entry === null ? [] : [["entry", describeEntry(result.entry)]]),
-    ["host", result.host ?? "-"],
-    ["path MTU", result.pathMtu === null ? "-" : `${result.pathMtu} bytes`],
-    ["source", result.sourcePort === null ? "-" : `UDP port ${result.sourcePort} between hosts`],
-    ["verdict", `${result.verdict} (${result.why})`],
-  ];
-  return lines.map(([name, value]) => `${name!.padEnd(9)} ${value}\n`).join("");
+/** Prepares look-ups in the tables, flows and rules of an agent. Throws a Failure when there is none. */
+export function liveLookup(dir: string, now = Date.now()): Lookup {
+  const { origin, ...live } = readLiveTables(dir);
+  const source: LookupSource = {
+    ...live,
+    now,
+    directorFlows: origin?.directorFlows ?? true,
+    sockets: socketsWith(readInstance(dir)?.pid),
+    past: origin === null ? null : { pools: origin.pools, key: origin.key, drainMs: origin.drainSeconds * 1000 },
+  };
+  return lookupIn(source);
 }
 
 interface Options {
   readonly config?: string;
+  readonly host?: string;
+  readonly mtu?: number;
   readonly instance?: string;
   readonly runtimeDir?: string;
   readonly flow: string;
+  readonly flags?: number;
+  readonly payload?: Uint8Array;
+  readonly length?: number;
   readonly json?: boolean;
 }
 
-function lookupBy(options: Options, command: Command): (flow: Flow) => LookupResult {
+/** The look-up that the options ask for, and what it is by, for people. */
+function lookupBy(options: Options, command: Command): { lookup: Lookup; by: string } {
   const live = options.instance !== undefined || options.runtimeDir !== undefined;
-  if (live === (options.config !== undefined))
-    command.error("error: name either --config or a running agent with --instance or --runtime-dir", { exitCode: 2 });
-  return options.config === undefined
-    ? liveLookup(options.runtimeDir, options.instance)
-    : createLookup(loadOrExit(options.config, command));
+  const usage = (line: string): never => command.error(`error: ${line}`, { exitCode: 2 });
+  const { config: file, host, mtu } = options;
+  if (live === (file !== undefined)) return usage("name either --config or a running agent with --instance or --runtime-dir");
+  if (file === undefined) {
+    if (host !== undefined || mtu !== undefined) return usage("--host and --mtu go with --config (an agent has its own)");
+    const dir = findRuntimeDir(options.runtimeDir, options.instance);
+    return { lookup: liveLookup(dir), by: `by what its agent has in ${dir}` };
+  }
+  const config = loadOrExit(file, command);
+  if (host !== undefined && !config.hosts.some(({ name }) => name === host)) {
+    const known = config.hosts.map(({ name }) => name).join(", ");
+    return command.error(`${file}: hosts: no host '${host}' for --host (there are ${known})`, { exitCode: 2 });
+  }
+  const rules = replayRules(config, file);
+  const told = { rules, ...(host === undefined ? {} : { host }), ...(mtu === undefined ? {} : { mtu }) };
+  return { lookup: createLookup(config, told), by: `in a cluster that starts now with ${file}` };
 }
+
+function shapeOf(options: Options, flow: Flow, command: Command): Shape {
+  const { flags, payload, length } = options;
+  const usage = (line: string): never => command.error(`error: ${line}`, { exitCode: 2 });
+  if (flags !== undefined && flow.protocol !== "tcp") return usage(`--flags: a ${flow.protocol} packet has none`);
+  const shape = { ...(flags === undefined ? {} : { flags }), ...(payload === undefined ? {} : { payload }) };
+  const [least, most] = lengthRange(flow, shape);
+  if (least > most) return usage(`--payload: longer than a packet can be (${most} bytes with its headers)`);
+  if (length === undefined) return shape;
+  if (length < least || length > most) return usage(`--length: ${length} is not from ${least} to ${most}`);
+  return { ...shape, length };
+}
+
+function readFlags(text: string): number {
+  const flags = parseFlags(text);
+  if (flags === null) throw new InvalidArgumentError(`write one or more of ${FLAG_NAMES.join(", ")}, such as syn,ack`);
+  return flags;
+}
+
+function readHex(text: string): Uint8Array {
+  const digits = text.replace(/^0x/, "");
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) throw new InvalidArgumentError("write bytes as hex digits, such as 40010203");
+  return new Uint8Array(Buffer.from(digits, "hex"));
+}
+
+const readBytes =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const bytes = Number(text);
+    if (Number.isInteger(bytes) && bytes >= least && bytes <= most) return bytes;
+    throw new InvalidArgumentError(`write a number from ${least} to ${most}`);
+  };
 
 export function register(program: Command, env: CliEnv): void {
   program
     .command("lookup")
-    .description("say which service, bucket, chain and host a flow has, and why")
-    .option("--config <file>", "by the cluster's configuration alone")
-    .option("--instance <name>", "by the tables and flows of a running agent")
+    .description("say which rule, service, bucket, chain and host a flow meets, and why")
+    .option("--config <file>", "by the cluster's configuration alone, as if the cluster started with it now")
+    .option("--host <name>", "with --config: the host asked (default: one that is not the flow's first hop itself)")
+    .addOption(new Option("--mtu <bytes>", "with --config: MTU of the paths between hosts").argParser(readBytes(576, 65_535)))
+    .option("--instance <name>", "by the tables, flows and rules of a running agent")
     .option("--runtime-dir <dir>", "its directory, when it is not /run/hafl/<instance>")
     .requiredOption("--flow <flow>", "such as 'tcp 198.51.100.7:1234 > 192.0.2.10:80'; IPv6 in brackets")
+    .addOption(new Option("--flags <names>", "of its TCP packet, such as syn (default: ack)").argParser(readFlags))
+    .addOption(new Option("--payload <hex>", "of its packet, as a drop rule or QUIC reads it (default: none)").argParser(readHex))
+    .addOption(new Option("--length <bytes>", "of its packet, from the IP header on").argParser(readBytes(1, 65_535)))
     .option("--json", "print JSON")
     .action((options: Options, command: Command) => {
       const flow = parseFlow(options.flow);
       if (typeof flow === "string") return command.error(`error: --flow: ${flow}`, { exitCode: 2 });
-      const result = lookupBy(options, command)(flow);
-      env.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : explain(flow, result));
+      const shape = shapeOf(options, flow, command);
+      const { lookup, by } = lookupBy(options, command);
+      const result = lookup(flow, shape);
+      env.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : explain(flow, result, by));
     });
 }

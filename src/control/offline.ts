@@ -2,15 +2,26 @@
 import type { TablesSpec } from "../shm/forwarding-table.ts";
 import type { ChainTable } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, newHistory } from "./generation-history.ts";
+import { advanceHistory, type History, newHistory } from "./generation-history.ts";
 import { chainTables, tablesSpec, UNKNOWN_MTU } from "./tables-spec.ts";
 
 /** Chains by service name. */
 export const configChains = (config: Config): Map<string, ChainTable> =>
   chainTables(config, advanceHistory(newHistory(), config, 0));
 
-/** Tables of the first generation for one host. The host must be in the configuration. */
-export function configTables(config: Config, host: string, mtu = UNKNOWN_MTU): TablesSpec {
-  const history = advanceHistory(newHistory(), config, 0);
-  return tablesSpec(config, history, chainTables(config, history), host, 1, mtu);
+/** A cluster that starts with a configuration at `now`, ms since the epoch: what the tables of its hosts are made from. */
+export interface FreshCluster {
+  readonly history: History;
+  /** Tables for one host, which must be in the configuration, with outer packets of at most `mtu` bytes. */
+  readonly tablesFor: (host: string, mtu?: number) => TablesSpec;
 }
+
+export function freshCluster(config: Config, now: number): FreshCluster {
+  const history = advanceHistory(newHistory(), config, now);
+  const chains = chainTables(config, history);
+  return { history, tablesFor: (host, mtu = UNKNOWN_MTU) => tablesSpec(config, history, chains, host, 1, mtu) };
+}
+
+/** Tables of the first generation for one host. The host must be in the configuration. */
+export const configTables = (config: Config, host: string, mtu = UNKNOWN_MTU): TablesSpec =>
+  freshCluster(config, 0).tablesFor(host, mtu);

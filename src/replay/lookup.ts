@@ -1,124 +1,272 @@
-/** Where a flow goes, asked of the same functions that steer packets. */
+/** Where a flow goes and why: its packet goes through the pipeline, and what that made of it is told step by step. */
 
-import { bucketFor, destinationVip, hashFlow, serviceOf } from "../dataplane/flow.ts";
-import { createParsed, type Parsed } from "../dataplane/parsed.ts";
-import { sourceOf } from "../dataplane/queue.ts";
+import { serviceOf } from "../dataplane/flow.ts";
+import type { SocketQuestions } from "../dataplane/flow-memory.ts";
+import { isSyn } from "../dataplane/ownership.ts";
+import type { Parsed } from "../dataplane/parsed.ts";
 import { ownerOfSlice } from "../dataplane/slice.ts";
-import { GUE_FIRST_SOURCE_PORT } from "../io/packet-io.ts";
-import { type FlowTable, findFlow, flowCertain, flowHost, idleSeconds } from "../shm/flow-table.ts";
-import { HOST_MTU, hopOf, hostAt, isAlive, type Names, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
-import { FORWARDED, NO_HOST_LEFT, NOT_OURS, VERDICT_NAMES, VERDICT_TEXTS } from "../shm/verdict.ts";
+import { type FlowTable, findFlow, flowCertain, flowHost, idleSeconds, isHalfOpen } from "../shm/flow-table.ts";
+import {
+  HOST_MTU,
+  hopOf,
+  hostAt,
+  isAlive,
+  type Names,
+  quicRecord,
+  type Tables,
+  type TablesSpec,
+} from "../shm/forwarding-table.ts";
+import { listServers, quicLength } from "../shm/quic-table.ts";
+import type { RuleSpec } from "../shm/rules.ts";
+import { DELIVERED, FORWARDED, VERDICT_NAMES, VERDICT_TEXTS, type VerdictName } from "../shm/verdict.ts";
+import { type HopOrigin, hopOrigins } from "../steering/explain.ts";
 import type { Flow } from "../steering/flow.ts";
-import { MAX_CHAIN } from "../steering/generations.ts";
+import { type Generation, MAX_CHAIN } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { portsOfSlice, sliceOfPort } from "../steering/slices.ts";
-import { ICMP, ICMPV6 } from "../wire/icmp.ts";
-import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
-import { plainTables } from "./offline-host.ts";
+import { type Answer, AskedHost, type KnownFlow } from "./asked-host.ts";
+import { craftPacket, describePacket, type Shape } from "./craft.ts";
+import type { Hop, LookupResult } from "./lookup-result.ts";
+import { readSent } from "./sent.ts";
 
-export interface LookupResult {
-  readonly service: string | null;
-  readonly bucket: number | null;
-  /** Hosts that may own the flow, first hop first. */
-  readonly chain: readonly string[];
-  /** The first hop. */
-  readonly host: string | null;
-  /** UDP source port of its GUE packets, by which it is found in captures between hosts. */
-  readonly sourcePort: number | null;
-  readonly verdict: string;
-  /** The verdict in words. */
-  readonly why: string;
-  /** What the flow table has of it; null when it has nothing, or was not looked into. */
-  readonly entry: { readonly host: string; readonly certain: boolean; readonly idleSeconds: number } | null;
-  /** Largest outer packet to the host, in bytes; null when nothing is known of the path. */
-  readonly pathMtu: number | null;
-  /** For a flow to an egress IP the slice that its port is in, whoever owns it. */
-  readonly slice: { readonly ip: string; readonly number: number; readonly from: number; readonly to: number } | null;
-}
-
-/** A flow table to look into, and the time it is there, in seconds. */
-export interface KnownFlows {
-  readonly flows: FlowTable;
+/** What a flow is looked up in. */
+export interface LookupSource {
+  readonly tables: Tables;
+  readonly names: Names;
+  /** Ms since the epoch. */
   readonly now: number;
+  /** Flows that are known; null: none. */
+  readonly flows: FlowTable | null;
+  readonly directorFlows: boolean;
+  readonly rules: readonly RuleSpec[];
+  /** Regions of the rules' token buckets and of the SYNs of the last minute; null: nothing has come yet. */
+  readonly limits: ArrayBuffer | null;
+  readonly syns: Int32Array | null;
+  /** The kernel of the host asked; null when it cannot be asked. */
+  readonly sockets: SocketQuestions | null;
+  /** What the chains were made from; null when that is not known. */
+  readonly past: {
+    /** Generations by service, newest first. */
+    readonly pools: Readonly<Record<string, readonly Generation[]>>;
+    readonly key: readonly [number, number];
+    readonly drainMs: number;
+  } | null;
 }
 
-/** Prepares look-ups in tables yet to be made. */
-export function lookupIn(spec: TablesSpec): (flow: Flow) => LookupResult {
-  return lookupWith(plainTables(spec), namesOf(spec), null);
+interface Place extends Pick<LookupResult, "service" | "bucket" | "chain" | "slice" | "quic" | "bucketHosts" | "hops"> {
+  /** Whether the first hop is what the flow table says. */
+  readonly byTable: boolean;
 }
+type Origin = (bucket: number, host: string) => HopOrigin | null;
 
-/** Prepares look-ups in tables, and in a flow table if there is one. */
-export function lookupWith(
-  tables: Tables,
-  { hosts: names, services, egress }: Names,
-  known: KnownFlows | null,
-): (flow: Flow) => LookupResult {
-  return (flow) => {
-    const p = createParsed();
-    fillFlow(p, flow);
-    const none = (verdict: number, service: number): LookupResult => ({
-      slice: null,
-      service: service < 0 ? null : services[service]!,
-      bucket: null,
-      chain: [],
-      host: null,
-      sourcePort: null,
-      entry: null,
-      pathMtu: null,
-      verdict: VERDICT_NAMES[verdict]!,
-      why: VERDICT_TEXTS[verdict]!,
-    });
-    const vip = destinationVip(tables, p);
-    if (vip < 0) return none(NOT_OURS, -1);
-    if (vip >= tables.firstEgress) {
-      const slice = sliceIn(egress[vip - tables.firstEgress]!, flow);
-      const owner = ownerOfSlice(tables, vip, p);
-      if (owner < 0) return { ...none(-owner, -1), slice };
-      hashFlow(tables, p);
-      const host = names.get(owner)!;
-      const sourcePort = GUE_FIRST_SOURCE_PORT + sourceOf(p);
-      const why = `slice ${slice!.number} of egress IP ${slice!.ip}, ports ${slice!.from}-${slice!.to}, belongs to ${host}`;
-      return { ...none(FORWARDED, -1), slice, chain: [host], host, sourcePort, pathMtu: mtuOf(tables, owner), why };
-    }
-    const service = serviceOf(tables, vip, p);
-    if (service < 0) return none(-service, -1);
-    hashFlow(tables, p);
-    const bucket = bucketFor(tables, service, p);
-    const ids = chainOf(tables, service, bucket);
-    const found = known === null ? -1 : findFlow(known.flows, p.hash, p.hash2, known.now);
-    const owner = known !== null && found >= 0 ? flowHost(known.flows, found) : -1;
-    const remembered = owner >= 0 && isAlive(tables, owner);
-    const first = remembered ? owner : ids[0];
-    if (first === undefined) return { ...none(NO_HOST_LEFT, service), bucket };
-    const certain = known !== null && remembered && flowCertain(known.flows, found);
-    const chain = (certain ? [first] : [first, ...ids.filter((id) => id !== first)]).map((id) => names.get(id)!);
-    const host = chain[0]!;
-    const entry =
-      known === null || owner < 0
-        ? null
-        : { host: names.get(owner) ?? `#${owner}`, certain, idleSeconds: idleSeconds(known.flows, found, known.now) };
-    const sourcePort = GUE_FIRST_SOURCE_PORT + sourceOf(p);
-    const where = `bucket ${bucket} of service ${services[service]!}`;
-    const why = remembered ? `the flow table says ${host}${certain ? "" : ", a guess"}; ${where}` : `${where} belongs to ${host}`;
-    return { ...none(FORWARDED, service), bucket, chain, host, sourcePort, entry, pathMtu: mtuOf(tables, first), why };
-  };
-}
-
-/** The names in a specification, as a bank gives them. */
-const namesOf = (spec: TablesSpec): Names => ({
-  hosts: new Map(spec.hosts.map((host) => [host.id, host.name])),
-  services: spec.services.map((service) => service.name),
-  egress: spec.egress.map(({ name, sliceSize, owners }) => ({ ip: name, sliceSize, owners: [...owners] })),
-});
-
+const NOWHERE: Place = {
+  service: null,
+  bucket: null,
+  chain: [],
+  slice: null,
+  quic: null,
+  bucketHosts: [],
+  hops: [],
+  byTable: false,
+};
 /** What an IP packet can have at most: nothing is known of the path. */
 const NO_LIMIT = 65_535;
 
-function mtuOf(tables: Tables, host: number): number | null {
-  const mtu = tables.words[hostAt(tables, host) + HOST_MTU]!;
-  return mtu >= NO_LIMIT ? null : mtu;
+/** Prepares look-ups. Each answer stands alone: flows asked about are not remembered, and use up no limit. */
+export function lookupIn(source: LookupSource): (flow: Flow, shape?: Shape) => LookupResult {
+  const lookup = new Lookup(source);
+  return (flow, shape = {}) => lookup.explain(flow, shape);
 }
+
+class Lookup {
+  readonly #source: LookupSource;
+  readonly #host: AskedHost;
+  readonly #origins = new Map<string, Origin>();
+
+  constructor(source: LookupSource) {
+    this.#source = source;
+    this.#host = new AskedHost(source);
+  }
+
+  explain(flow: Flow, shape: Shape): LookupResult {
+    const { tables, rules } = this.#source;
+    const { length, ...bare } = shape;
+    const plain = craftPacket(flow, bare);
+    const first = this.#host.ask(plain, null, false);
+    const known = this.#known(first.parsed);
+    const steered = known === null ? first : this.#host.ask(plain, known, false);
+    const place = this.#place(flow, steered.parsed, known);
+    const sent = steered.verdict === VERDICT_NAMES[FORWARDED] ? readSent(steered.left[0]!, tables) : null;
+    // As it was asked for: through the rules, and of its length, which matters to them and to the path.
+    const whole = rules.length > 0 || length !== undefined;
+    const { verdict, rule } = whole ? this.#host.ask(craftPacket(flow, shape), known, true) : steered;
+    const pathMtu = sent === null ? null : this.#mtu(sent.to);
+    return {
+      service: place.service,
+      bucket: place.bucket,
+      chain: place.chain,
+      host: place.chain[0] ?? null,
+      verdict,
+      why: this.#why(place, verdict, steered, rule),
+      director: this.#name(tables.self),
+      packet: describePacket(flow, shape),
+      drop: rule === null ? null : dropOf(rule),
+      rules: rules.length,
+      entry: this.#entry(known),
+      slice: place.slice,
+      quic: place.quic,
+      bucketHosts: place.bucketHosts,
+      hops: place.hops,
+      socket: steered.socket,
+      sent:
+        sent === null
+          ? null
+          : {
+              to: this.#name(sent.to),
+              furtherHops: sent.furtherHops.map((id) => this.#name(id)),
+              overhead: sent.overhead,
+            },
+      sourcePort: sent?.sourcePort ?? null,
+      pathMtu,
+      largest: sent === null || pathMtu === null ? null : pathMtu - sent.overhead,
+    };
+  }
+
+  #name(id: number): string {
+    return this.#source.names.hosts.get(id) ?? `#${id}`;
+  }
+
+  /** What the flow table has of the flow that was read last. */
+  #known(p: Parsed): KnownFlow | null {
+    const { flows, now } = this.#source;
+    if (flows === null || p.vip < 0) return null;
+    const { hash, hash2 } = p;
+    const second = Math.trunc(now / 1000);
+    const entry = findFlow(flows, hash, hash2, second);
+    if (entry < 0) return null;
+    const seen = second - idleSeconds(flows, entry, second);
+    const state = { certain: flowCertain(flows, entry), halfOpen: isHalfOpen(flows, entry) };
+    return { hash, hash2, host: flowHost(flows, entry), seen, ...state };
+  }
+
+  #entry(known: KnownFlow | null): LookupResult["entry"] {
+    if (known === null) return null;
+    const idle = Math.trunc(this.#source.now / 1000) - known.seen;
+    return { host: this.#name(known.host), certain: known.certain, idleSeconds: idle };
+  }
+
+  /** Where the packet that was read last belongs. */
+  #place(flow: Flow, p: Parsed, known: KnownFlow | null): Place {
+    const { tables, names, directorFlows } = this.#source;
+    if (p.vip < 0) return NOWHERE;
+    if (p.vip >= tables.firstEgress) {
+      const slice = sliceIn(names.egress[p.vip - tables.firstEgress]!, flow);
+      const owner = ownerOfSlice(tables, p.vip, p);
+      if (owner < 0) return { ...NOWHERE, slice };
+      const hop: Hop = { ...this.#hop(owner, null), why: "owns the slice" };
+      return { ...NOWHERE, slice, chain: [hop.host], hops: [hop] };
+    }
+    const service = serviceOf(tables, p.vip, p);
+    if (service < 0) return NOWHERE;
+    const { bucket, first, only, quic } = this.#host.steering(service, known);
+    const inBucket = this.#bucketChain(service, bucket);
+    const chain = first === NO_HOST ? [] : only ? [first] : [first, ...inBucket.filter((id) => id !== first)];
+    const origin = this.#originOf(names.services[service]!);
+    const byTable = !quic && directorFlows && known?.host === first && (only || !isSyn(p) || known.halfOpen);
+    const hops = chain.map((id): Hop => {
+      const hop = this.#hop(id, origin?.(bucket, this.#name(id)) ?? null);
+      if (id !== first || !(quic || byTable)) return hop;
+      return { ...hop, why: quic ? "server id" : (hop.why ?? "flow table") };
+    });
+    return {
+      service: names.services[service]!,
+      bucket,
+      chain: hops.map(({ host }) => host),
+      slice: null,
+      quic: this.#quic(service, p, quic),
+      bucketHosts: inBucket.map((id) => this.#name(id)),
+      hops,
+      byTable,
+    };
+  }
+
+  #bucketChain(service: number, bucket: number): number[] {
+    const hops = Array.from({ length: MAX_CHAIN }, (_, hop) => hopOf(this.#source.tables, service, bucket, hop));
+    return hops.filter((id) => id !== NO_HOST);
+  }
+
+  #hop(id: number, origin: HopOrigin | null): Hop {
+    const iso = (time: number | null | undefined): string | null => (time == null ? null : new Date(time).toISOString());
+    return {
+      host: this.#name(id),
+      generation: origin?.generation ?? null,
+      since: iso(origin?.since),
+      age: origin === null ? null : Math.max(0, Math.round((this.#source.now - origin.since) / 1000)),
+      why: origin?.why ?? null,
+      until: iso(origin?.until),
+      mtu: this.#mtu(id),
+    };
+  }
+
+  #mtu(id: number): number | null {
+    const { tables } = this.#source;
+    const mtu = tables.words[hostAt(tables, id) + HOST_MTU]!;
+    return mtu >= NO_LIMIT || id === tables.self ? null : mtu;
+  }
+
+  #originOf(service: string): Origin | null {
+    const { past, tables, names } = this.#source;
+    const generations = past?.pools[service];
+    if (past === null || generations === undefined) return null;
+    let origin = this.#origins.get(service);
+    if (origin === undefined) {
+      const down = [...names.hosts].filter(([id]) => !isAlive(tables, id)).map(([, name]) => name);
+      const { key, drainMs } = past;
+      origin = hopOrigins({ generations, down: new Set(down), tableSize: tables.tableSize, key, drainMs });
+      this.#origins.set(service, origin);
+    }
+    return origin;
+  }
+
+  #quic(service: number, p: Parsed, byServerId: boolean): LookupResult["quic"] {
+    const { tables } = this.#source;
+    const record = quicRecord(tables, service);
+    if (record === 0 || p.protocol !== UDP) return null;
+    const digits = 2 * quicLength(tables.words, record);
+    const servers = listServers(tables.words, record).map(([id, host]) => [
+      `0x${(id >>> 0).toString(16).padStart(digits, "0")}`,
+      this.#name(host),
+    ]);
+    return { byServerId, servers: Object.fromEntries(servers) };
+  }
+
+  #why(place: Place, verdict: VerdictName, steered: Answer, rule: Answer["rule"]): string {
+    const text = VERDICT_TEXTS[VERDICT_NAMES.indexOf(verdict)]!;
+    const goes = verdict === VERDICT_NAMES[FORWARDED] || verdict === VERDICT_NAMES[DELIVERED];
+    if (rule !== null && !rule.passes) return `rule ${rule.spec.name}; without it: ${steered.verdict}`;
+    const [first] = place.hops;
+    if (!goes || first === undefined) return text;
+    const { slice, service, bucket } = place;
+    if (slice !== null) {
+      return `slice ${slice.number} of egress IP ${slice.ip}, ports ${slice.from}-${slice.to}, belongs to ${first.host}`;
+    }
+    const where = `bucket ${bucket} of service ${service}`;
+    if (place.quic?.byServerId) return `the server id in its connection ID is that of ${first.host}; ${where}`;
+    const passedOn = steered.socket !== null && verdict === VERDICT_NAMES[FORWARDED];
+    const turned = passedOn ? `; ${first.host} does not know the flow, so it goes to the next hop` : "";
+    if (!place.byTable) return `${where} belongs to ${first.host}${turned}`;
+    return `the flow table says ${first.host}${place.chain.length > 1 ? ", a guess" : ""}; ${where}${turned}`;
+  }
+}
+
+const dropOf = ({ spec, passes }: NonNullable<Answer["rule"]>): NonNullable<LookupResult["drop"]> => ({
+  rule: spec.name,
+  passes,
+  limit: spec.limit,
+  sample: spec.sample,
+  inKernel: spec.inKernel,
+});
 
 function sliceIn({ ip, sliceSize }: Names["egress"][number], flow: Flow): LookupResult["slice"] {
   if (flow.protocol === "icmp") return null;
@@ -126,21 +274,9 @@ function sliceIn({ ip, sliceSize }: Names["egress"][number], flow: Flow): Lookup
   return { ip, number, ...portsOfSlice(number, sliceSize) };
 }
 
-function chainOf(tables: Tables, service: number, bucket: number): number[] {
-  const hops = Array.from({ length: MAX_CHAIN }, (_, hop) => hopOf(tables, service, bucket, hop));
-  return hops.filter((id) => id !== NO_HOST);
-}
-
-function fillFlow(p: Parsed, flow: Flow): void {
-  const version = flow.source.family;
-  const protocol = flow.protocol === "tcp" ? TCP : flow.protocol === "udp" ? UDP : version === 4 ? ICMP : ICMPV6;
-  p.version = version;
-  for (let i = 0; i < 3; i++) {
-    p.upper[i] = flow.source.words[i]!;
-    p.upper[i + 3] = flow.destination.words[i]!;
-  }
-  p.source = flow.source.words[3] | 0;
-  p.destination = flow.destination.words[3] | 0;
-  p.ports = (flow.sourcePort << 16) | flow.destinationPort;
-  p.kind = (version << 8) | protocol;
-}
+/** The names in a specification, as a bank gives them. */
+export const namesOf = (spec: TablesSpec): Names => ({
+  hosts: new Map(spec.hosts.map((host) => [host.id, host.name])),
+  services: spec.services.map((service) => service.name),
+  egress: spec.egress.map(({ name, sliceSize, owners }) => ({ ip: name, sliceSize, owners: [...owners] })),
+});

@@ -6,7 +6,7 @@ import { CLOCK_MASK } from "../dataplane/clock.ts";
 import { type Context, createContext, flush } from "../dataplane/context.ts";
 import { direct } from "../dataplane/director.ts";
 import { DropRules } from "../dataplane/drop.ts";
-import { createFlowMemory, type FlowMemory } from "../dataplane/flow-memory.ts";
+import { createFlowMemory, type FlowMemory, type SocketQuestions } from "../dataplane/flow-memory.ts";
 import { settleHeld } from "../dataplane/fragments.ts";
 import { HELD_BYTES } from "../dataplane/held-fragments.ts";
 import type { Parsed } from "../dataplane/parsed.ts";
@@ -27,7 +27,7 @@ import {
 } from "../io/packet-io.ts";
 import { BUCKETS_BYTES } from "../shm/bucket-layout.ts";
 import { countersBytes, workerBlock } from "../shm/counters.ts";
-import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
+import { type FlowTable, flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import {
   createTables,
   HOST_IPV4,
@@ -42,7 +42,7 @@ import {
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { type RuleSpec, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
-import { VERDICT_NAMES } from "../shm/verdict.ts";
+import { VERDICT_NAMES, type VerdictName } from "../shm/verdict.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { outerOf } from "./outer.ts";
 
@@ -74,6 +74,12 @@ export function plainTables(spec: TablesSpec): Tables {
 export interface OfflineOptions {
   /** Whether the host's kernel has a socket for the flow of a packet; by default it has none. */
   readonly hasSocket?: (p: Parsed) => boolean;
+  /** The same of a kernel that is asked in batches, in place of hasSocket. */
+  readonly sockets?: SocketQuestions;
+  /** What the host knows already, in regions of their own; by default nothing. */
+  readonly flows?: FlowTable;
+  readonly syns?: Int32Array;
+  readonly limits?: ArrayBuffer;
   /** Whether directors use the flow table; by default they do. */
   readonly directorFlows?: boolean;
   /** Rules that packets from the router go through first. */
@@ -95,27 +101,28 @@ export class OfflineHost {
   readonly #before = new Float64Array(VERDICT_NAMES.length);
   #out: Uint8Array[] = [];
 
-  constructor(spec: TablesSpec, role: Role, options: OfflineOptions = {}) {
+  /** Takes tables as they are, or makes them. */
+  constructor(tables: TablesSpec | Tables, role: Role, options: OfflineOptions = {}) {
     this.role = role;
     this.memory = createFlowMemory(
-      viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
-      viewSyns(new ArrayBuffer(SYNS_BYTES)),
+      options.flows ?? viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
+      options.syns ?? viewSyns(new ArrayBuffer(SYNS_BYTES)),
       viewFragments(new ArrayBuffer(FRAGMENTS_BYTES)),
-      plainQuestions(options.hasSocket ?? (() => false)),
+      options.sockets ?? plainQuestions(options.hasSocket ?? (() => false)),
       options.directorFlows ?? true,
     );
-    this.tables = plainTables(spec);
+    this.tables = "words" in tables ? tables : plainTables(tables);
     this.pool = new Uint8Array(BURST * SLOT + SCRATCH + HELD_BYTES);
     this.#counts = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
     const emit = (packet: Uint8Array): void => {
       this.#out.push(packet);
     };
-    const words = this.tables.words;
+    const { words, guePort, key0, key1 } = this.tables;
     const self = hostAt(this.tables, this.tables.self);
     const from = {
       ipv4: words[self + HOST_IPV4]!,
       ipv6: words.subarray(self + HOST_IPV6, self + HOST_IPV6 + 4),
-      guePort: spec.guePort,
+      guePort,
     };
     const peers = memoryPeers(this.pool, createTxQueue(TX_STRIDE, MESSAGES, IOVS, SUMS), from, emit);
     const kernel = memoryKernel(this.pool, createTxQueue(UP_STRIDE, MESSAGES, MESSAGES, 1), emit);
@@ -131,7 +138,7 @@ export class OfflineHost {
       this.memory,
     );
     if (options.drop !== undefined && options.drop.length > 0) {
-      const buckets = new TokenBuckets(new ArrayBuffer(BUCKETS_BYTES), spec.flowKey[0], spec.flowKey[1]);
+      const buckets = new TokenBuckets(options.limits ?? new ArrayBuffer(BUCKETS_BYTES), key0, key1);
       this.context.drop = new DropRules(options.drop, this.ruleCounts, null, buckets);
     }
   }
@@ -164,7 +171,7 @@ export class OfflineHost {
   }
 
   /** Verdict of the packet that take() took last. */
-  lastVerdict(): string {
+  lastVerdict(): VerdictName {
     return VERDICT_NAMES.find((_, i) => this.#counts[i] !== this.#before[i]) ?? "none";
   }
 

@@ -50,3 +50,10 @@ export function findServer(words: Int32Array, at: number, id: number): number {
   }
   return -1;
 }
+
+/** Pairs of server id, a signed word, and host id, in order. Not for the hot path. */
+export function listServers(words: Int32Array, at: number): [number, number][] {
+  const count = words[at + COUNT]!;
+  const ids = at + IDS;
+  return Array.from({ length: count }, (_, i) => [words[ids + i]!, words[ids + count + i]!]);
+}

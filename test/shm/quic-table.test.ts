@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   findServer,
+  listServers,
   type QuicSpec,
   quicLength,
   quicOffset,
@@ -40,5 +41,12 @@ test("ids at the ends of the range, and the layout", () => {
     [-1, 0, -0x80000000, 0x7fffffff].map((id) => findServer(words, AT, id)),
     [1, 2, 3, 4],
   );
+  const listed = listServers(words, AT).map(([id, host]) => [id >>> 0, host]);
+  assert.deepEqual(listed, [
+    [0x80000000, 3],
+    [0xffffffff, 1],
+    [0, 2],
+    [0x7fffffff, 4],
+  ]);
   assert.deepEqual([quicOffset(words, AT), quicLength(words, AT), quicSelfLength(words, AT)], [1, 4, true]);
 });
