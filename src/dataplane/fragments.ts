@@ -126,31 +126,33 @@ export function noteFirst(context: Context, verdict: number, role: number): void
 }
 
 /**
- * Looks again for the first fragments of those that are held, also for what other workers have seen: to be called after every
- * turn, before the queues are flushed. `patience` is how long they may wait, ms.
+ * Looks again for the first fragments of those that are held, in the order they came, also for what other workers have seen: to
+ * be called after every turn, before the queues are flushed. `patience` is how long they may wait, ms.
  */
 export function settleHeld(context: Context, patience = HELD_MS): void {
   const { held, parsed: p } = context;
-  for (let slot = 0; slot < held.slots && held.count > 0; slot++) {
-    const start = heldAt(held, slot);
-    if (start === 0) continue;
+  for (let i = 0; i < held.count; ) {
     p.packets = 1;
     p.sumField = -1;
     p.fragment = FRAGMENT_LATER;
-    const verdict = again(context, slot);
-    if (verdict === FRAGMENT_ORPHAN && elapsed(context.clock, heldSince(held, slot)) < patience) continue;
-    release(held, slot);
+    const verdict = again(context, i);
+    if (verdict === FRAGMENT_ORPHAN && elapsed(context.clock, heldSince(held, i)) < patience) {
+      i++;
+      continue;
+    }
+    release(held, i);
     countVerdict(context.counters, verdict, 1);
   }
 }
 
-function again(context: Context, slot: number): number {
+/** Looks at copy number `i` of those held as at one that comes now. */
+function again(context: Context, i: number): number {
   const { bytes: b, held, parsed: p } = context;
-  const start = heldAt(held, slot);
-  const length = heldLength(held, slot);
-  const role = heldRole(held, slot);
+  const start = heldAt(held, i);
+  const length = heldLength(held, i);
+  const role = heldRole(held, i);
   const inner = role === AS_DIRECTOR ? 0 : innerOffset(b, start, length);
   parseNetwork(b, start + inner, length - inner, p);
   parseTransport(b, p);
-  return follow(context, role, start, length, heldClass(held, slot));
+  return follow(context, role, start, length, heldClass(held, i));
 }

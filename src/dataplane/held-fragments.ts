@@ -8,26 +8,28 @@ const SLOTS = 32;
 /** Bytes at the end of the pool that they take. */
 export const HELD_BYTES = SLOTS * SLOT;
 
-/** Words of a copy: where it is held (0 when free), its length, outer traffic class, role, and when it came. */
-const AT = 0;
-const LENGTH = 1;
-const CLASS = 2;
-const ROLE = 3;
-const CAME = 4;
-const STRIDE = 5;
+/** Words of a copy: its length, outer traffic class, role, and when it came. */
+const LENGTH = 0;
+const CLASS = 1;
+const ROLE = 2;
+const CAME = 3;
+const STRIDE = 4;
 
 export interface HeldFragments {
   /** Copies held now. */
   count: number;
   readonly slots: number;
   readonly words: Int32Array;
+  /** Slots in the order their copies came; behind `count` those that are free. */
+  readonly order: Int32Array;
   readonly start: number;
 }
 
 /** Copies from `start` to the end of a pool of `bytes` bytes; as many as there is room for. */
 export function createHeld(start: number, bytes: number): HeldFragments {
   const slots = Math.max(0, Math.min(SLOTS, Math.floor((bytes - start) / SLOT)));
-  return { count: 0, slots, words: new Int32Array(slots * STRIDE), start };
+  const order = Int32Array.from({ length: slots }, (_, slot) => slot);
+  return { count: 0, slots, words: new Int32Array(slots * STRIDE), order, start };
 }
 
 /** Copies `length` bytes from `from`. Returns false when all places are taken, or it is too long. */
@@ -41,28 +43,29 @@ export function hold(
   clock: number,
 ): boolean {
   if (held.count === held.slots || length > SLOT - HEADROOM) return false;
+  const i = held.count++;
+  const at = heldAt(held, i);
+  for (let k = 0; k < length; k++) b.setUint8(at + k, b.getUint8(from + k));
   const w = held.words;
-  let slot = 0;
-  while (w[slot * STRIDE + AT] !== 0) slot++;
-  const at = held.start + slot * SLOT + HEADROOM;
-  for (let i = 0; i < length; i++) b.setUint8(at + i, b.getUint8(from + i));
-  w[slot * STRIDE + AT] = at;
-  w[slot * STRIDE + LENGTH] = length;
-  w[slot * STRIDE + CLASS] = trafficClass;
-  w[slot * STRIDE + ROLE] = role;
-  w[slot * STRIDE + CAME] = clock;
-  held.count++;
+  const word = held.order[i]! * STRIDE;
+  w[word + LENGTH] = length;
+  w[word + CLASS] = trafficClass;
+  w[word + ROLE] = role;
+  w[word + CAME] = clock;
   return true;
 }
 
-export const heldAt = (held: HeldFragments, slot: number): number => held.words[slot * STRIDE + AT]!;
-export const heldLength = (held: HeldFragments, slot: number): number => held.words[slot * STRIDE + LENGTH]!;
-export const heldClass = (held: HeldFragments, slot: number): number => held.words[slot * STRIDE + CLASS]!;
-export const heldRole = (held: HeldFragments, slot: number): number => held.words[slot * STRIDE + ROLE]!;
-export const heldSince = (held: HeldFragments, slot: number): number => held.words[slot * STRIDE + CAME]!;
+/** Where copy number `i` of those held lies, in the order they came. */
+export const heldAt = (held: HeldFragments, i: number): number => held.start + held.order[i]! * SLOT + HEADROOM;
+export const heldLength = (held: HeldFragments, i: number): number => held.words[held.order[i]! * STRIDE + LENGTH]!;
+export const heldClass = (held: HeldFragments, i: number): number => held.words[held.order[i]! * STRIDE + CLASS]!;
+export const heldRole = (held: HeldFragments, i: number): number => held.words[held.order[i]! * STRIDE + ROLE]!;
+export const heldSince = (held: HeldFragments, i: number): number => held.words[held.order[i]! * STRIDE + CAME]!;
 
-/** Frees a copy's place; its bytes stay until another is held. */
-export function release(held: HeldFragments, slot: number): void {
-  held.words[slot * STRIDE + AT] = 0;
+/** Frees the place of copy number `i`; those behind it move up. Its bytes stay until another is held. */
+export function release(held: HeldFragments, i: number): void {
+  const slot = held.order[i]!;
+  held.order.copyWithin(i, i + 1);
+  held.order[held.slots - 1] = slot;
   held.count--;
 }
