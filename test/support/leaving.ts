@@ -5,6 +5,7 @@ import {
   destinationOf,
   hexOf,
   isV4,
+  nextHop,
   same,
   sourceOf,
   totalLength,
@@ -25,8 +26,6 @@ export interface Entered {
   /** Role target: the GUE datagram around it, and the traffic class outside. */
   readonly datagram: Uint8Array | null;
   readonly trafficClass: number;
-  /** Bytes of its payload that have left in fragments. */
-  gone: number;
 }
 
 /** ECN codepoint inside by those that came inside and outside (RFC 6040, figure 4; the columns go by number); -1: dropped. */
@@ -58,26 +57,61 @@ export function isDelivered(e: Entered, out: Uint8Array): boolean {
 }
 
 /** Whether `inner` is a packet that entered, whole. What is behind it in its GUE datagram stays with it or goes. */
-export const isWhole = (e: Entered, inner: Uint8Array): boolean =>
+const isWhole = (e: Entered, inner: Uint8Array): boolean =>
   same(inner, e.finished) ||
   (e.datagram !== null && inner.length > e.finished.length && same(inner, e.datagram.subarray(e.datagram.length - inner.length)));
 
-/** Whether `inner` is the fragment of a packet that entered which is due next. Counts its bytes. */
-export function isNextPiece(e: Entered, inner: Uint8Array): boolean {
+/**
+ * How many bytes of a packet's payload have left when `inner` comes behind fragments that held `gone`; -1 when it is not the
+ * next of them.
+ */
+function behindPiece(e: Entered, inner: Uint8Array, gone: number): number {
   const whole = e.finished;
-  if (!isV4(inner) || !isV4(whole) || totalLength(inner) !== inner.length) return false;
+  if (!isV4(inner) || !isV4(whole) || totalLength(inner) !== inner.length) return -1;
   const header = (inner[0]! & 15) * 4;
-  const payload = whole.subarray((whole[0]! & 15) * 4);
+  const payload = payloadOf(whole);
   const from = fragmentOffset(inner) - fragmentOffset(whole);
   const to = from + inner.length - header;
   // Length, flags and offset, checksum and options are its own.
   const alike = [1, 4, 5, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19].every((at) => inner[at] === whole[at]);
-  if (!alike || from !== e.gone || to > payload.length || !same(inner.subarray(header), payload.subarray(from, to))) return false;
-  if (checksum(inner.subarray(0, header)) !== 0) return false;
-  if (moreFragments(inner) !== (to < payload.length || moreFragments(whole)) || (to < payload.length && to % 8 !== 0))
+  if (!alike || from !== gone || to > payload.length || !same(inner.subarray(header), payload.subarray(from, to))) return -1;
+  if (checksum(inner.subarray(0, header)) !== 0) return -1;
+  if (moreFragments(inner) !== (to < payload.length || moreFragments(whole)) || (to < payload.length && to % 8 !== 0)) return -1;
+  return to;
+}
+
+const payloadOf = (packet: Uint8Array): Uint8Array => packet.subarray((packet[0]! & 15) * 4);
+
+/** Where in `sent` a packet ends that begins at `at`, whole or in fragments; -1 when it is not there. */
+function endOf(e: Entered, sent: readonly Wrapped[], at: number, sameHost: SameHost): number {
+  const fits = (w: Wrapped): boolean => e.datagram === null || isSentOn(e, w, sameHost);
+  if (isWhole(e, sent[at]!.inner)) return fits(sent[at]!) ? at + 1 : -1;
+  let gone = 0;
+  for (let i = at; i < sent.length; i++) {
+    gone = fits(sent[i]!) ? behindPiece(e, sent[i]!.inner, gone) : -1;
+    if (gone < 0) return -1;
+    if (gone === payloadOf(e.finished).length) return i + 1;
+  }
+  return -1;
+}
+
+/** Whether two addresses, in hex, are of one host. */
+type SameHost = (a: string, b: string) => boolean;
+
+/** Whether what was sent to peers is that many packets that entered, each whole or in fragments one behind the other. */
+export function isSent(entered: readonly Entered[], sent: readonly Wrapped[], packets: number, sameHost: SameHost): boolean {
+  const failed = new Set<string>();
+  const from = (at: number, left: number): boolean => {
+    if (at === sent.length || left === 0) return at === sent.length && left === 0;
+    if (failed.has(`${at} ${left}`)) return false;
+    for (const e of entered) {
+      const end = endOf(e, sent, at, sameHost);
+      if (end > 0 && from(end, left - 1)) return true;
+    }
+    failed.add(`${at} ${left}`);
     return false;
-  e.gone = to === payload.length ? 0 : to;
-  return true;
+  };
+  return from(0, packets);
 }
 
 /** What a super-segment is taken apart into: its headers with each part of its payload, checksums good. */
@@ -130,8 +164,10 @@ export function isTooBig(e: Entered, out: Uint8Array, quotesAll: boolean, path: 
 }
 
 /** Whether `w` is a datagram that entered, sent on: the same but for the hop that is next now, to the one that was next. */
-export function isSentOn(e: Entered, w: Wrapped): boolean {
+function isSentOn(e: Entered, w: Wrapped, sameHost: SameHost): boolean {
   const came = e.datagram!;
+  const next = nextHop(came);
+  if (next === undefined || !sameHost(next, w.destination)) return false;
   if (w.trafficClass !== e.trafficClass || w.header !== came.length - innerLength(e)) return false;
   const advanced = came.slice(0, w.header);
   advanced[6] = advanced[6]! + 1;

@@ -20,8 +20,8 @@ import { outerOf } from "../../src/replay/outer.ts";
 import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
 import { DELIVERED, DROP_RULE, FORWARDED, NEXT_HOP, RATE_LIMITED, TOO_BIG, VERDICT_NAMES } from "../../src/shm/verdict.ts";
 import { checkGuards, setGuards } from "./guards.ts";
-import { checkSegments, type Entered, isDelivered, isNextPiece, isSentOn, isTooBig, isWhole } from "./leaving.ts";
-import { hexOf, innerAt, isV4, nextHop, totalLength, trafficClassOf, transportOf, unwrap, type Wrapped } from "./naive.ts";
+import { checkSegments, type Entered, isDelivered, isSent, isTooBig } from "./leaving.ts";
+import { hexOf, innerAt, isV4, totalLength, trafficClassOf, transportOf, unwrap, type Wrapped } from "./naive.ts";
 import { checksum } from "./packets.ts";
 import { fragmentOffset, reassemble } from "./reassemble.ts";
 
@@ -33,9 +33,9 @@ const NOTHING = new Uint8Array(0);
 export class Watched {
   readonly host: OfflineHost;
   readonly #mtu: number;
-  /** Addresses of this host and of the others, in hex. */
-  readonly #own: ReadonlySet<string>;
-  readonly #others: ReadonlySet<string>;
+  /** Ids of hosts by their addresses in hex, and the id of this one. */
+  readonly #hosts: ReadonlyMap<string, number>;
+  readonly #self: number;
   readonly #before = new Float64Array(VERDICT_NAMES.length);
   /** Packets that are held back and may leave later. */
   #held: Entered[] = [];
@@ -44,15 +44,11 @@ export class Watched {
   constructor(spec: TablesSpec, role: Role, mtu: number, options: OfflineOptions) {
     this.host = new OfflineHost(spec, role, options);
     this.#mtu = mtu;
-    const addresses = (hosts: TablesSpec["hosts"]): Set<string> =>
-      new Set(
-        hosts.flatMap(({ ipv4, ipv6 }) => [
-          ...(ipv4 === null ? [] : [hexWords([ipv4])]),
-          ...(ipv6 === null ? [] : [hexWords(ipv6)]),
-        ]),
-      );
-    this.#own = addresses(spec.hosts.filter(({ id }) => id === spec.self));
-    this.#others = addresses(spec.hosts.filter(({ id }) => id !== spec.self));
+    this.#self = spec.self;
+    const addresses = spec.hosts.flatMap(({ id, ipv4, ipv6 }) =>
+      [ipv4 === null ? [] : [ipv4], ipv6 ?? []].map((words): [string, number] => [hexWords(words), id]),
+    );
+    this.#hosts = new Map(addresses.filter(([hex]) => hex !== ""));
   }
 
   /** Has the host take a packet at `now` (ms) and fails when anything is wrong with what it does. */
@@ -87,25 +83,25 @@ export class Watched {
   }
 
   #judge(out: readonly Uint8Array[], given: Float64Array, entered: readonly Entered[], offloads: Offloads): void {
-    const sent = given[FORWARDED]! + given[NEXT_HOP]!;
     if (offloads[RX_GSO_TYPE] && this.host.role === "director" && given[FORWARDED]! + given[DELIVERED]! > 1) {
       this.#judgeTrain(out, given, entered.at(-1)!, offloads[RX_GSO_SIZE]!);
       return;
     }
-    const seen = { delivered: 0, sent: 0, told: 0 };
+    let [delivered, told] = [0, 0];
+    const sent: Wrapped[] = [];
     for (const packet of out) {
       assert.equal(totalLength(packet), packet.length, "length of what leaves");
-      if (given[DELIVERED]! > 0 && entered.some((e) => isDelivered(e, packet))) seen.delivered++;
-      else if (given[TOO_BIG]! > 0 && entered.some((e) => isTooBig(e, packet, given[TOO_BIG] === 1, this.#mtu))) seen.told++;
-      else seen.sent += this.#sentBy(entered, packet);
+      if (given[DELIVERED]! > 0 && entered.some((e) => isDelivered(e, packet))) delivered++;
+      else if (given[TOO_BIG]! > 0 && entered.some((e) => isTooBig(e, packet, given[TOO_BIG] === 1, this.#mtu))) told++;
+      else sent.push(this.#unwrap(packet));
     }
-    assert.equal(seen.delivered, given[DELIVERED], "delivered packets");
-    assert.equal(seen.sent, sent, "packets sent to peers");
-    assert.ok(seen.told <= given[TOO_BIG]!, "messages about packets that are too big");
-    assert.ok(
-      entered.every(({ gone }) => gone === 0),
-      "all fragments of a packet",
-    );
+    const packets = given[FORWARDED]! + given[NEXT_HOP]!;
+    assert.equal(delivered, given[DELIVERED], "delivered packets");
+    assert.ok(told <= given[TOO_BIG]!, "messages about packets that are too big");
+    const sameHost = (a: string, b: string): boolean => this.#hosts.get(a) === this.#hosts.get(b);
+    if (!isSent(entered, sent, packets, sameHost)) {
+      assert.fail(`not ${packets} packets that entered: ${out.map(hexOf).join(" ")}`);
+    }
   }
 
   /** A super-segment goes whole to the kernel, and to peers in packets. */
@@ -127,29 +123,12 @@ export class Watched {
     );
   }
 
-  /** Whether a whole packet has left with this one: 1 or 0. */
-  #sentBy(entered: readonly Entered[], packet: Uint8Array): 0 | 1 {
-    const w = this.#unwrap(packet);
-    const from = this.host.role === "director" ? entered : entered.filter((e) => e.datagram !== null && this.#goesTo(e, w));
-    if (from.some((e) => isWhole(e, w.inner))) return 1;
-    const piece = from.find((e) => isNextPiece(e, w.inner));
-    assert.ok(piece !== undefined, `what leaves did not enter: ${hexOf(packet)}`);
-    return piece.gone === 0 ? 1 : 0;
-  }
-
-  #goesTo(e: Entered, w: Wrapped): boolean {
-    const next = nextHop(e.datagram!);
-    if (next === undefined || !isSentOn(e, w)) return false;
-    // A host with both families may be named by one and reached by the other.
-    assert.ok(this.#others.has(next), "the next hop is a host");
-    return true;
-  }
-
   #unwrap(packet: Uint8Array): Wrapped {
     const w = unwrap(packet);
     assert.ok(packet.length <= this.#mtu, `${packet.length} bytes on a path for ${this.#mtu}`);
-    assert.ok(this.#own.has(w.source), `outer source ${w.source}`);
-    assert.ok(this.#others.has(w.destination), `outer destination ${w.destination}`);
+    assert.equal(this.#hosts.get(w.source), this.#self, "outer source");
+    const to = this.#hosts.get(w.destination);
+    assert.ok(to !== undefined && to !== this.#self, `outer destination ${w.destination}`);
     if (this.host.role === "director") assert.equal(w.trafficClass, trafficClassOf(w.inner), "outer traffic class");
     return w;
   }
@@ -182,7 +161,7 @@ function hexWords(words: ArrayLike<number>): string {
 function entry(bytes: Uint8Array, datagram: Uint8Array | null, trafficClass: number, offloads: Offloads): Entered {
   const good = bytes.length >= 20 && totalLength(bytes) <= bytes.length && (isV4(bytes) || bytes.length >= 40);
   const packet = good ? bytes.slice(0, totalLength(bytes)) : NOTHING;
-  return { packet, finished: good ? finished(packet, offloads) : NOTHING, datagram, trafficClass, gone: 0 };
+  return { packet, finished: good ? finished(packet, offloads) : NOTHING, datagram, trafficClass };
 }
 
 /** With the checksum that the sender left open. */
