@@ -59,7 +59,10 @@ export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLo
   };
 }
 
-/** The sockets of this machine, if a process `pid` has the same ones; null when it has others, or has ended. */
+/**
+ * The sockets of this network namespace, if the process `pid` lives in it; null when it does not, or has ended. The descriptor
+ * they are asked by is open until this process ends.
+ */
 function socketsWith(pid: number | undefined): SocketQuestions | null {
   if (pid === undefined) return null;
   try {

@@ -8,6 +8,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { createLookup } from "../../src/cli/lookup.ts";
 import { parseConfig } from "../../src/control/config.ts";
 import { readStatus } from "../../src/control/status.ts";
@@ -20,6 +21,7 @@ import { deterministicBytes } from "../../src/lab/payload.ts";
 import { configFile, type LabState, replaceFile, runtimeDir } from "../../src/lab/state.ts";
 import { clientNames, FAMILIES, HTTP_PORT, hostNames, type LabSpec, VIP } from "../../src/lab/topology.ts";
 import type { Lookup } from "../../src/lab/traffic.ts";
+import type { LookupResult } from "../../src/replay/lookup-result.ts";
 import { formatFlow, parseFlow } from "../../src/steering/flow.ts";
 import { labObstacle, labSpec, runOn, withLab } from "../support/lab.ts";
 import { until } from "../support/netns.ts";
@@ -51,6 +53,31 @@ async function curlBoth({ spec }: LabState): Promise<void> {
       assert.ok(typeof flow !== "string");
       assert.equal(reply.trim(), lookup(flow).host, formatFlow(flow));
     }
+  }
+}
+
+/** What the agents of a flow's owner and of another host say of a flow that has begun: `hafl lookup --runtime-dir`, in their namespaces. */
+async function explained({ spec }: LabState): Promise<void> {
+  const program = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+  for (const family of FAMILIES) {
+    const port = family === 4 ? 32_000 : 33_000;
+    const owner = (await runOn(spec.name, "c1", ["curl", "-sS", "-m", "5", "--local-port", `${port}`, url(family, "/")])).trim();
+    const source = family === 6 ? "[2001:db8:c::11]" : "203.0.113.11";
+    const target = family === 6 ? `[${VIP[6]}]` : VIP[4];
+    const flow = `tcp ${source}:${port} > ${target}:${HTTP_PORT}`;
+    const ask = async (host: string): Promise<LookupResult> => {
+      const dir = runtimeDir(spec.name, host);
+      const args = ["lookup", "--runtime-dir", dir, "--flow", flow, "--json"];
+      return JSON.parse(await runOn(spec.name, host, [process.execPath, program, ...args])) as LookupResult;
+    };
+    const own = await ask(owner);
+    assert.deepEqual([own.host, own.director, own.verdict, own.entry?.certain], [owner, owner, "delivered", true], flow);
+    const other = await ask(hostNames(spec).find((host) => host !== owner)!);
+    assert.deepEqual([other.host, other.sent?.to, other.verdict], [owner, owner, "forwarded"], flow);
+    const { generation, since, why, mtu } = other.hops[0]!;
+    assert.deepEqual([generation, why, mtu], [1, "newest owner", other.pathMtu], flow);
+    assert.ok(Math.abs(Date.now() - Date.parse(since!)) < 10 * 60_000, since!);
+    assert.ok(other.pathMtu! >= 1500 && other.largest === other.pathMtu! - other.sent!.overhead, JSON.stringify(other));
   }
 }
 
@@ -190,6 +217,7 @@ async function startToFirstPacket(t: TestContext, state: LabState): Promise<void
 test("a lab that stays up", { skip: labObstacle, timeout: 120_000 }, async (t) => {
   await withLab(labSpec({ name: `e2e-live-${process.pid}`, hosts: 5 }), async (state) => {
     await t.test("curl reaches the host that lookup names", () => curlBoth(state));
+    await t.test("agents explain flows that have begun", () => explained(state));
     await t.test("100 MB up and down", (s) => transfers(s, state));
     await t.test("a pool changes under load", (s) => poolUnderLoad(s, state));
     await t.test("agents stay small", (s) => memory(s, state));
