@@ -8,11 +8,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { native } from "../../src/io/native.ts";
-import { UP_IOV_COUNT, UP_IOV_START, UP_LENGTH, UP_STRIDE } from "../../src/io/packet-io.ts";
-import { RawSink } from "../../src/io/raw-socket.ts";
 import * as make from "./packets.ts";
 import { seededRandom } from "./random.ts";
+import { sendRaw } from "./raw-send.ts";
 
 const DATAGRAMS = 40;
 const SIZE = 8000;
@@ -74,27 +72,12 @@ let nextId = 1000;
 
 /** All fragments of all datagrams, in random order. */
 function sendShuffled(waiting: readonly Client[], vip: string, port: number, family: 4 | 6): void {
-  const fd = native().openRawSender(family);
-  const pool = new Uint8Array(1 << 20);
-  const sink = new RawSink(family === 4 ? fd : -1, family === 6 ? fd : -1, pool, 64);
   const fragments = waiting.flatMap((client) => fragmentsOf(client, vip, port, nextId++));
   for (let i = fragments.length - 1; i > 0; i--) {
     const j = random(i + 1);
     [fragments[i], fragments[j]] = [fragments[j]!, fragments[i]!];
   }
-  let at = 0;
-  for (const fragment of fragments) {
-    pool.set(fragment, at);
-    const { queue } = sink;
-    const r = queue.count++ * UP_STRIDE;
-    queue.iovs.set([at, fragment.length], queue.iovCount * 2);
-    queue.records[r + UP_IOV_START] = queue.iovCount++;
-    queue.records[r + UP_IOV_COUNT] = 1;
-    queue.records[r + UP_LENGTH] = fragment.length;
-    at += fragment.length;
-  }
-  if (sink.flush() > 0) throw new Error("fragments were not taken");
-  native().close(fd);
+  sendRaw(fragments, family);
 }
 
 const [source, vip, port] = process.argv.slice(2);
