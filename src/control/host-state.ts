@@ -30,7 +30,7 @@ export interface Device {
 export interface HostState {
   /** Policy rules in order; null when the host has no IPv6. */
   readonly rules: { readonly 4: readonly Rule[]; readonly 6: readonly Rule[] | null };
-  /** What the local table holds: prefix (`192.0.2.10`, `2001:db8::/64`) to device. */
+  /** What the local table holds, or will hold: prefix (`192.0.2.10`, `2001:db8::/64`) to device. */
   readonly local: ReadonlyMap<string, string>;
   readonly devices: ReadonlyMap<string, Device>;
   /** VIPs that instances of ours have taken over, written like those of `local`. */
@@ -93,6 +93,15 @@ export function claimedVips(except: ReadonlySet<string> = new Set()): Set<string
 
 const hasIpv6 = (): boolean => readSysctl("net/ipv6/conf/lo/disable_ipv6") === "0";
 
+/** A device and its addresses, as `ip -j addr` prints them. */
+interface Link {
+  readonly ifname: string;
+  readonly link_type: string;
+  readonly mtu: number;
+  readonly flags: readonly string[];
+  readonly addr_info: readonly { readonly local: string }[];
+}
+
 /** Reads everything. Needs no privileges. */
 export function readHostState(): HostState {
   const ipv6 = hasIpv6();
@@ -108,7 +117,11 @@ export function readHostState(): HostState {
       if (type === "local" && !local.has(dst)) local.set(dst, dev ?? "");
     }
   }
-  const links = ipJson<{ ifname: string; link_type: string; mtu: number }>(null, "link", "show");
+  const links = ipJson<Link>(null, "addr", "show");
+  // The route of an IPv6 address comes some time after it, made by a work queue of the kernel (addrconf_dad_work).
+  for (const { ifname, addr_info } of links.filter((link) => link.flags.includes("UP"))) {
+    for (const { local: address } of addr_info) if (!local.has(address)) local.set(address, ifname);
+  }
   return {
     rules: { 4: readRules(4), 6: ipv6 ? readRules(6) : null },
     claimed: claimedVips(),

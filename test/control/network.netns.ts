@@ -163,6 +163,14 @@ for (const mode of ["af-packet", "tun"] as const) {
   });
 }
 
+test("an IPv6 address that another instance has added is there before the kernel has made its route", () => {
+  instance("a").setUp(desire("a", "af-packet"));
+  // The kernel makes it in its own time (addrconf_dad_work); without it the address is as it was just before.
+  ip("-6 route del local 2001:db8::10 dev lo table local");
+  instance("b").setUp(desire("b", "af-packet"));
+  for (const name of ["a", "b"]) assert.deepEqual(instance(name).undo(), []);
+});
+
 test("VIPs come and go while it runs", () => {
   const network = instance("a");
   const desired = network.setUp(desire("a", "tun", VIPS.slice(0, 1)));
