@@ -30,6 +30,7 @@ import { FRAGMENTS_BYTES, FRAGMENTS_LAYOUT } from "../shm/fragment-table.ts";
 import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
+import { RememberedTables } from "../steering/remembered-tables.ts";
 import type { Config } from "./config.ts";
 import { advanceHistory, type History } from "./generation-history.ts";
 import { originOf, readHistory, writeHistory } from "./history-file.ts";
@@ -62,6 +63,7 @@ export class Publisher {
   readonly #banks: (ArrayBuffer | null)[] = [null, null];
   #history: History;
   #tables = new Map<string, ChainTable>();
+  readonly #remembered = new RememberedTables();
 
   private constructor(dir: string, workers: number, control: Int32Array, history: History) {
     this.#dir = dir;
@@ -100,8 +102,8 @@ export class Publisher {
    */
   publish(config: Config, hostName: string, mtus: PathMtus, now = Date.now()): PublishResult {
     const history = advanceHistory(this.#history, config, now);
-    const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history);
-    const tables = chainTables(config, history);
+    const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history, this.#remembered);
+    const tables = chainTables(config, history, this.#remembered);
     const current = currentGeneration(this.#control);
     const generation = current + 1;
     const bank = bankOf(generation);

@@ -5,6 +5,7 @@ import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { type ChainTable, chainTable } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
+import { RememberedTables } from "../steering/remembered-tables.ts";
 import { formatAddress } from "../wire/address.ts";
 import type { Config, EgressConfig, HostConfig, ServiceConfig } from "./config.ts";
 import { downHosts, type History } from "./generation-history.ts";
@@ -14,20 +15,25 @@ import { vipSpecs } from "./vip-specs.ts";
 /** Largest outer packet when nothing is known of the path. */
 export const UNKNOWN_MTU = 65_535;
 
-/** The chain tables of all services by name; services whose generations agree share one. */
-export function chainTables(config: Config, history: History): Map<string, ChainTable> {
+/**
+ * The chain tables of all services by name; services whose generations agree share one. `remembered` holds the tables of
+ * single generations from call to call.
+ */
+export function chainTables(config: Config, history: History, remembered = new RememberedTables()): Map<string, ChainTable> {
   const key = keysOf(config.seed).table;
   const down = downHosts(config);
   const built = new Map<string, ChainTable>();
-  return new Map(
+  const tables = new Map(
     config.services.map((service) => {
       const generations = history.pools[service.name] ?? [];
-      const identity = JSON.stringify(generations.map((g) => g.hosts));
-      const table = built.get(identity) ?? chainTable(generations, down, config.table.size, key);
+      const identity = JSON.stringify(generations);
+      const table = built.get(identity) ?? chainTable(generations, down, config.table.size, key, remembered.build);
       built.set(identity, table);
-      return [service.name, table];
+      return [service.name, table] as const;
     }),
   );
+  remembered.forgetUnused();
+  return tables;
 }
 
 /** Everything a bank holds. `host` is the one it is for; `mtus` the largest outer packets. */

@@ -1,6 +1,5 @@
 /** Why a host is in a bucket's chain: the generation by which the bucket is, or was, its own. Not for the hot path. */
 import { type ChainTable, chainTable, type Generation, whenLeft } from "./generations.ts";
-import { NO_HOST } from "./maglev.ts";
 
 /** What the chains of a pool were made from. */
 export interface PoolPast {
@@ -24,28 +23,19 @@ export interface HopOrigin {
   readonly until: number | null;
 }
 
-const NOBODY: Generation = { id: 0, time: 0, hosts: [] };
-
-/** The owners of all buckets by one generation alone, as the chains have them: first hops where no newer one says otherwise. */
-function ownersBy({ generations, down, tableSize, key }: PoolPast, age: number): ChainTable {
-  const one = generations[age]!;
-  return chainTable(age === 0 ? [one] : [NOBODY, one], down, tableSize, key);
-}
-
 /**
  * Prepares to tell where the hosts of a pool's chains come from: a function of a bucket and a host's name, null for a host
- * that no generation makes an owner of the bucket. Computes one table for each generation, when it is first asked.
+ * that is not in the bucket's chain. The table is computed when it is first asked.
  */
 export function hopOrigins(past: PoolPast): (bucket: number, host: string) => HopOrigin | null {
-  let tables: readonly ChainTable[] | undefined;
+  let table: ChainTable | undefined;
   const left = whenLeft(past.generations);
   return (bucket, host) => {
-    tables ??= past.generations.map((_, age) => ownersBy(past, age));
-    const age = tables.findIndex(({ names, planes }) => {
-      const owner = planes[0]![bucket]!;
-      return owner !== NO_HOST && names[owner] === host;
-    });
-    if (age < 0) return null;
+    table ??= chainTable(past.generations, past.down, past.tableSize, past.key);
+    const { names, planes, ages } = table;
+    const place = planes.findIndex((plane) => names[plane[bucket]!] === host);
+    if (place < 0) return null;
+    const age = ages[place]![bucket]!;
     const { id, time } = past.generations[age]!;
     const gone = left.get(host)!;
     const drains = Number.isFinite(gone);

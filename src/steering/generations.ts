@@ -27,10 +27,15 @@ export interface ChainTable {
   readonly names: readonly string[];
   /** MAX_CHAIN planes of one entry per bucket: first hops, second hops, ...; NO_HOST where a chain has ended. */
   readonly planes: readonly Uint16Array[];
+  /** In the same places, by which generation the hop owned the bucket last: its position in the list the table was made from. */
+  readonly ages: readonly Uint8Array[];
 }
 
 /** Generations that are kept, at most: each that differs costs a table to be computed when a pool changes. */
-const MAX_GENERATIONS = 16;
+const MAX_GENERATIONS = 32;
+
+/** How long after a bucket has moved away a full chain keeps its owner, ms. */
+const REMEMBERED_MS = 3600_000;
 
 /**
  * The generations that still count at `now` (ms since the epoch), newest first. Hosts that left the pool `drainMs` ago or
@@ -48,7 +53,8 @@ export function liveGenerations(
   const isGone = (name: string): boolean => !known.has(name) || left.get(name)! + drainMs <= now;
   const live: Generation[] = [];
   for (const [i, g] of generations.entries()) {
-    const hosts = g.hosts.map(({ name, weight }): Member => (isGone(name) ? { name, weight, gone: true } : { name, weight }));
+    // Who was gone and has come back has lost the flows it had before.
+    const hosts = g.hosts.map((h): Member => (h.gone || isGone(h.name) ? { ...h, gone: true } : h));
     // A newer one with the same table says as much.
     const needless = hosts.every((h) => h.gone) || live.some((newer) => sameHosts(newer.hosts, hosts));
     if (i === 0 || !needless) live.push({ ...g, hosts });
@@ -80,38 +86,86 @@ export function sameHosts(a: readonly WeightedHost[], b: readonly WeightedHost[]
 /**
  * Chains of a pool: for every bucket the owners by each generation, newest first, without repetition and without the
  * hosts in `down` and those that are gone. The newest generation is built without them, so that each bucket has a first hop while any host is left.
+ *
+ * A bucket whose chain is full does not move to a fifth owner, which would cut the flows of the first: it goes to the latest
+ * of its owners that takes flows in that generation, until one of them has been without it for an hour. That follows from
+ * the generations alone, so that all hosts do the same. `build` gives the table of a generation.
  */
 export function chainTable(
   generations: readonly Generation[],
   down: ReadonlySet<string>,
   size: number,
   key: readonly [number, number],
+  build: typeof maglev = maglev,
 ): ChainTable {
   const owners = generations.flatMap((g) => g.hosts.filter((h) => !h.gone && !down.has(h.name)));
   const names = [...new Set(owners.map((h) => h.name))].sort();
   const index = new Map(names.map((name, i) => [name, i]));
   const planes = Array.from({ length: MAX_CHAIN }, () => new Uint16Array(size).fill(NO_HOST));
-  for (const [age, generation] of generations.entries()) {
+  const ages = Array.from({ length: MAX_CHAIN }, () => new Uint8Array(size));
+  for (let age = generations.length - 1; age >= 0; age--) {
+    const generation = generations[age]!;
     const hosts = age === 0 ? generation.hosts.filter((h) => !down.has(h.name)) : generation.hosts;
     const ids = Uint16Array.from(hosts, (h) => (h.gone ? NO_HOST : (index.get(h.name) ?? NO_HOST)));
-    appendOwners(planes, maglev(hosts, size, key), ids);
+    const takes = new Uint8Array(names.length);
+    hosts.forEach(({ weight }, i) => {
+      if (ids[i] !== NO_HOST && weight > 0) takes[ids[i]!] = 1;
+    });
+    addOwners(planes, ages, build(hosts, size, key), ids, takes, age, oldestThatStays(generations, age));
   }
-  return { names, planes };
+  return { names, planes, ages };
 }
 
-function appendOwners(planes: readonly Uint16Array[], owners: Uint16Array, ids: Uint16Array): void {
+/** Of the generations before that at `age`, the oldest whose owners a full chain keeps: its position in the list. */
+function oldestThatStays(generations: readonly Generation[], age: number): number {
+  const limit = generations[age]!.time - REMEMBERED_MS;
+  let oldest = age;
+  while (oldest + 1 < generations.length && (generations[oldest + 1]!.superseded ?? generations[oldest]!.time) > limit) oldest++;
+  return oldest;
+}
+
+/** Puts the owner of every bucket by the generation at `age`, or who owns it in its place, at the head of the chain. */
+function addOwners(
+  planes: readonly Uint16Array[],
+  ages: readonly Uint8Array[],
+  owners: Uint16Array,
+  ids: Uint16Array,
+  takes: Uint8Array,
+  age: number,
+  oldest: number,
+): void {
+  const last = MAX_CHAIN - 1;
   for (let bucket = 0; bucket < owners.length; bucket++) {
     const owner = owners[bucket]!;
-    const id = owner === NO_HOST ? NO_HOST : ids[owner]!;
+    let id = owner === NO_HOST ? NO_HOST : ids[owner]!;
     if (id === NO_HOST) continue;
-    for (const plane of planes) {
-      const hop = plane[bucket]!;
-      if (hop === id) break;
-      if (hop !== NO_HOST) continue;
-      plane[bucket] = id;
-      break;
+    let place = placeOf(planes, bucket, id);
+    if (place > last) {
+      place = last;
+      if (planes[last]![bucket] !== NO_HOST && ages[last]![bucket]! <= oldest) {
+        const latest = planes.findIndex((plane) => takes[plane[bucket]!] === 1);
+        if (latest >= 0) {
+          place = latest;
+          id = planes[latest]![bucket]!;
+        }
+      }
     }
+    for (let i = place; i > 0; i--) {
+      planes[i]![bucket] = planes[i - 1]![bucket]!;
+      ages[i]![bucket] = ages[i - 1]![bucket]!;
+    }
+    planes[0]![bucket] = id;
+    ages[0]![bucket] = age;
   }
+}
+
+/** Where a host is in the chain of a bucket, or where the chain ends; MAX_CHAIN when it is full. */
+function placeOf(planes: readonly Uint16Array[], bucket: number, id: number): number {
+  for (let place = 0; place < MAX_CHAIN; place++) {
+    const hop = planes[place]![bucket]!;
+    if (hop === id || hop === NO_HOST) return place;
+  }
+  return MAX_CHAIN;
 }
 
 /** Buckets whose first hop differs between two tables, by host name. */

@@ -9,6 +9,7 @@ import {
   sameHosts,
 } from "../../src/steering/generations.ts";
 import { maglev, NO_HOST } from "../../src/steering/maglev.ts";
+import { seededRandom } from "../support/random.ts";
 
 const KEY = [5, 6] as const;
 const SIZE = 1009;
@@ -48,9 +49,88 @@ test("older generations follow where they differ, newest first, without repetiti
   });
 });
 
-test("a chain has at most four hosts", () => {
+test("a chain has at most four hosts; the oldest go first where none of the four takes flows any more", () => {
   const many = ["a", "b", "c", "d", "e", "f"].map((name, i) => generation(6 - i, name));
   assert.ok(chains(many).every((chain) => chain === "abcd".slice(0, MAX_CHAIN)));
+});
+
+test("a bucket with a full chain stays with its latest owner that takes flows, instead of a fifth", () => {
+  const five = ["abcde", "abcd", "abc", "ab", "a"].map((names, i) => generation(5 - i, names));
+  const late = chains(five);
+  const before = chains(five.slice(1));
+  const fifth = chains([five[0]!]);
+  let kept = 0;
+  late.forEach((chain, bucket) => {
+    if (before[bucket]!.length === MAX_CHAIN && fifth[bucket] === "e") kept++;
+    if (before[bucket]!.length === MAX_CHAIN) assert.equal(chain, before[bucket], `bucket ${bucket}`);
+    else assert.equal(chain[0], fifth[bucket], `bucket ${bucket}`);
+  });
+  assert.ok(kept > 0);
+  const fifthOf4 = chains([generation(5, "abce")]);
+  const drained = chains([generation(5, "abce"), ...five.slice(1)]);
+  const turned = drained.filter((chain, bucket) => before[bucket] === "dcba" && fifthOf4[bucket] === "e" && chain === "cdba");
+  assert.ok(turned.length > 0);
+  drained.forEach((chain, bucket) => {
+    if (before[bucket] === "dcba" && fifthOf4[bucket] === "e") assert.equal(chain, "cdba", `bucket ${bucket}`);
+  });
+});
+
+test("an owner that has been without a bucket for an hour makes room for a fifth", () => {
+  const five = ["abcde", "abcd", "abc", "ab", "a"].map((names, i) => generation(5 - i, names));
+  const second = five[3]!.time;
+  const at = (time: number): string[] => chains([{ ...five[0]!, time }, ...five.slice(1)]);
+  const fifth = chains([five[0]!]);
+  const full = chains(five.slice(1)).map((chain, bucket) => chain.length === MAX_CHAIN && fifth[bucket] === "e");
+  assert.ok(full.includes(true));
+  const heads = (table: readonly string[]): Set<string> => new Set(table.filter((_, bucket) => full[bucket]).map((c) => c[0]!));
+  assert.ok(!heads(at(second + 3600_000 - 1)).has("e"));
+  assert.deepEqual([...heads(at(second + 3600_000))], ["e"]);
+});
+
+test("whatever is changed, no chain loses a host that stays, or one that drains before its time", () => {
+  const drain = 12_000;
+  for (let seed = 1; seed <= 6; seed++) {
+    const random = seededRandom(seed);
+    const names = "abcdefgh".slice(0, 4 + (seed % 5)).split("");
+    const all = new Set(names);
+    const cluster = new Map(names.map((name) => [name, { weight: 1, active: true }]));
+    const vector = (): Generation["hosts"] =>
+      [...cluster].flatMap(([name, { weight, active }]) => (active ? [{ name, weight }] : []));
+    let list: Generation[] = [{ id: 1, time: 0, hosts: vector() }];
+    const leftAt = new Map<string, number>();
+    // Owners of flows that began at a time, by bucket: the first hops of then.
+    const owned: Set<string>[] = Array.from({ length: SIZE }, () => new Set<string>());
+    for (let step = 1; step <= 30; step++) {
+      const now = step * 5000;
+      chains(list).forEach((chain, bucket) => {
+        owned[bucket]!.add(chain[0]!);
+      });
+      const name = names[random(names.length)]!;
+      const host = cluster.get(name)!;
+      const mostAway = [...cluster.values()].filter(({ active }) => !active).length >= names.length / 2;
+      if (!host.active) host.active = true;
+      else if (random(2) === 0 || mostAway) host.weight = 1 + random(4);
+      else host.active = false;
+      if (host.active) leftAt.delete(name);
+      else leftAt.set(name, now);
+      const hosts = vector();
+      if (sameHosts(list[0]!.hosts, hosts)) continue;
+      list = liveGenerations(
+        [{ id: step + 1, time: now, hosts }, { ...list[0]!, superseded: now }, ...list.slice(1)],
+        now,
+        drain,
+        all,
+      );
+      chains(list).forEach((chain, bucket) => {
+        for (const owner of owned[bucket]!) {
+          const left = leftAt.get(owner);
+          // Its flows have ended with it.
+          if (left !== undefined && now >= left + drain) owned[bucket]!.delete(owner);
+          else assert.ok(chain.includes(owner), `seed ${seed}, step ${step}, bucket ${bucket}: ${owner} is not in ${chain}`);
+        }
+      });
+    }
+  }
 });
 
 test("hosts that are down are left out everywhere, and every bucket keeps a first hop", () => {
