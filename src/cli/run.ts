@@ -1,6 +1,7 @@
 /** `hafl run`: the agent. */
-import type { Command } from "commander";
-import { dryRun, runAgent } from "../control/agent.ts";
+import { type Command, Option } from "commander";
+import { dryRun } from "../control/agent-place.ts";
+import { runAgent } from "../control/run-agent.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
 
@@ -11,6 +12,7 @@ interface Options {
   readonly instance?: string;
   readonly runtimeDir?: string;
   readonly dryRun?: true;
+  readonly takeover?: true;
 }
 
 export function register(program: Command, env: CliEnv): void {
@@ -23,9 +25,15 @@ export function register(program: Command, env: CliEnv): void {
     .option("--instance <name>", "name of the instance (default: the host's)")
     .option("--runtime-dir <dir>", "directory for its files (default: /run/hafl/<instance>)")
     .option("--dry-run", "print the commands that would set up the network, and change nothing")
-    .action(async ({ dryRun: dry, config, host, uplink, instance, runtimeDir }: Options) => {
+    .addOption(
+      new Option(
+        "--takeover",
+        "take the place of the agent that runs here, with its sockets, flows and counters; it ends, and no packet is lost",
+      ).conflicts("dryRun"),
+    )
+    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir }: Options) => {
       const options = { config, host, uplink, instance, runtimeDir };
       if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
-      else process.exitCode = await runAgent(options, createLogger(env));
+      else process.exitCode = await runAgent(options, takeover === true, createLogger(env));
     });
 }

@@ -1,150 +1,104 @@
 /** The agent: makes this host a director and a target of its cluster, follows the config file, and leaves no trace. */
-import { resolve } from "node:path";
 import type { Logger } from "pino";
-import { formatPrefix, type Prefix } from "../wire/address.ts";
-import type { Config, HostConfig } from "./config.ts";
-import { ConfigWatch } from "./config-watch.ts";
-import { Descriptors } from "./descriptors.ts";
-import { DropControl } from "./drop-control.ts";
+import { formatPrefix } from "../wire/address.ts";
+import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-place.ts";
+import { type Config, effectiveConfig } from "./config.ts";
 import { usableRules } from "./drop-rules.ts";
-import { Failure } from "./failure.ts";
-import { type HostState, readHostState } from "./host-state.ts";
-import { Claim, runtimeDirOf } from "./instance.ts";
-import { Network } from "./network.ts";
+import { type Giver, HandoverServer } from "./handover.ts";
+import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
+import { readHostState } from "./host-state.ts";
 import { requireNft } from "./nft.ts";
-import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
-import { mtuTo, type PathMtus, readPathMtus } from "./path-mtu.ts";
-import { addressChanges, chooseTable, type Desired, formatStep, planSetup, vipChanges } from "./plan.ts";
+import { mtuTo, readPathMtus } from "./path-mtu.ts";
+import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
-import { Publisher, type PublishResult } from "./publish.ts";
+import type { PublishResult } from "./publish.ts";
 import { loadUsable, ownPorts, refusedChanges, sameConfig, takenOver, trackedFlows } from "./running-config.ts";
 import { WorkerPool } from "./worker-pool.ts";
-
-export interface AgentOptions {
-  /** Path of the config file. */
-  readonly config: string;
-  /** Which host of the config this is; undefined: the one whose DIP this machine has. */
-  readonly host: string | undefined;
-  /** In place of io.uplink. */
-  readonly uplink: string | undefined;
-  /** undefined: the host's name. */
-  readonly instance: string | undefined;
-  readonly runtimeDir: string | undefined;
-}
 
 /** How often routes are looked at for path MTUs, ms. */
 const PATHS_MS = 5_000;
 
-/** Who and where the agent is: all that follows from config, options and the host's state. */
-interface Place {
+/** What an agent that runs already does for the one that takes over from it, and how that one finds it. */
+export interface Before {
   readonly config: Config;
-  readonly host: HostConfig;
-  readonly instance: string;
-  readonly uplink: ReturnType<typeof findUplink>;
-  readonly mtu: number;
+  readonly desired: Desired;
+  /** When its older generations leave the chains, ms since 1970. */
+  readonly drainAt: number | null;
+  /** Path MTUs in its tables. */
+  readonly mtus: ReadonlyMap<string, number>;
 }
 
-function findPlace(options: AgentOptions, state: HostState): Place {
-  const loaded = loadUsable(options.config);
-  if ("errors" in loaded) throw new Failure(loaded.errors, 2);
-  const { config } = loaded;
-  const host = ownHost(config, options.config, options.host, state);
-  const uplink = findUplink(config, options.config, options.uplink, host, state);
-  return { config, host, uplink, instance: options.instance ?? host.name, mtu: outerMtu(host, state) };
+/** Throws a Failure when this process may not do, or lacks, what the place needs. */
+export function requireMeans({ config, host }: Place): void {
+  requireCapabilities();
+  if (ownPorts(config, host.name).some(({ ranges }) => ranges.length > 0)) requireNft();
 }
 
-const desiredOf = ({ config, host, uplink, instance }: Place, state: HostState): Desired => ({
-  mode: config.io.mode,
-  uplink: uplink.device,
-  tun: tunName(instance),
-  table: chooseTable(instance, state),
-  vips: takenOver(config),
-  egress: ownPorts(config, host.name),
-});
-
-/** The commands that would set up this host's network, in order. Throws a Failure. */
-export function dryRun(options: AgentOptions): string[] {
-  const state = readHostState();
-  const desired = desiredOf(findPlace(options, state), state);
-  const tun = `ip tuntap add dev ${desired.tun} mode tun multi_queue vnet_hdr  # by the agent itself: it goes away with it`;
-  return [tun, ...planSetup(desired, state).flatMap(({ apply }) => (apply === null ? [] : formatStep(apply)))];
-}
-
-class Agent {
+export class Agent implements Giver {
   readonly #options: AgentOptions;
   readonly #log: Logger;
   readonly #place: Place;
-  readonly #claim: Claim;
-  readonly #network: Network;
-  readonly #drops: DropControl;
-  readonly #descriptors: Descriptors;
-  readonly #publisher: Publisher;
+  readonly #holdings: Holdings;
   #config: Config;
   #desired: Desired | null = null;
   #pool: WorkerPool | null = null;
+  #started = false;
+  #server: HandoverServer | null = null;
   #drained: NodeJS.Timeout | undefined;
-  #mtus: PathMtus = new Map();
+  #drainAt: number | null = null;
+  #mtus: ReadonlyMap<string, number> = new Map();
   #paths: NodeJS.Timeout | undefined;
+  /** Whether the host is this process's to put back: not before it has taken over, and not after it has handed over. */
+  #ours: boolean;
+  /** Nothing may change while another process takes over; whether a change was asked for meanwhile. */
+  #frozen = false;
+  #asked = false;
 
-  /** Takes everything that can be refused; nothing of the host's network has changed afterwards. */
-  constructor(options: AgentOptions, log: Logger) {
+  private constructor(options: AgentOptions, log: Logger, place: Place, holdings: Holdings, config: Config, ours: boolean) {
     this.#options = options;
     this.#log = log;
-    this.#place = findPlace(options, readHostState());
-    const { config, host, instance, uplink } = this.#place;
+    this.#place = place;
+    this.#holdings = holdings;
     this.#config = config;
-    requireCapabilities();
-    if (ownPorts(config, host.name).some(({ ranges }) => ranges.length > 0)) requireNft();
-    this.#claim = Claim.take(options.runtimeDir ?? runtimeDirOf(instance));
-    try {
-      this.#claim.write({
-        instance,
-        host: host.name,
-        pid: process.pid,
-        cluster: config.cluster,
-        config: resolve(options.config),
-        started: new Date().toISOString(),
-      });
-      this.#network = new Network(this.#claim.dir);
-      if (this.#network.dirty) log.info("an agent that died had left its rules and addresses: they are taken over as they are");
-      const wiring = {
-        file: options.config,
-        instance,
-        mode: config.io.mode,
-        uplink: uplink.device,
-        link: uplink.link,
-        tun: tunName(instance),
-        workers: config.io.workers,
-      };
-      const vips = takenOver(config);
-      this.#drops = new DropControl({ ...wiring, runtimeDir: this.#claim.dir });
-      this.#drops.use(usableRules(config, options.config), vips);
-      const filter = (prefixes: readonly Prefix[]): Uint8Array => this.#drops.filter(prefixes);
-      this.#descriptors = new Descriptors({ ...wiring, dips: host.dips, guePort: config.gue.port, vips, filter });
-    } catch (error) {
-      this.#claim.release();
-      throw error;
-    }
-    try {
-      this.#drops.count(takenOver(config));
-      this.#publisher = Publisher.open(this.#claim.dir, config.io.workers, trackedFlows(config));
-    } catch (error) {
-      this.#drops.close();
-      this.#descriptors.close();
-      this.#claim.release();
-      throw error;
-    }
+    this.#ours = ours;
   }
 
-  /** Starts the workers and takes the VIPs over. Resolves with the generation; `onDeath` is called if a worker dies later on. */
-  async start(onDeath: (reason: string) => void): Promise<number> {
+  /** Takes everything that can be refused; nothing of the host's network has changed afterwards. */
+  static open(options: AgentOptions, log: Logger): Agent {
+    const place = findPlace(options, readHostState());
+    requireMeans(place);
+    return new Agent(options, log, place, openHoldings(options, place, log), place.config, true);
+  }
+
+  /** An agent in the place of one that still runs, with all that it has. */
+  static adopt(options: AgentOptions, log: Logger, place: Place, holdings: Holdings, before: Before): Agent {
+    const agent = new Agent(options, log, place, holdings, before.config, false);
+    agent.#desired = before.desired;
+    agent.#drainAt = before.drainAt;
+    agent.#mtus = before.mtus;
+    return agent;
+  }
+
+  /** Starts the workers and takes the VIPs over; `onDeath` is called if a worker dies later on. */
+  async start(onDeath: (reason: string) => void): Promise<void> {
+    this.#publish(this.#config);
+    const pool = this.#startWorkers(onDeath);
+    pool.begin();
+    // The threads load their code while this one runs `ip`.
+    this.#desired = this.#holdings.network.setUp((state) => desiredOf(this.#place, state));
+    await pool.running();
+    this.#started = true;
+    this.#watchRoutes();
+  }
+
+  /** `onDeath` is for workers that have run; what they die of before that comes as an error from the pool. */
+  #startWorkers(onDeath: (reason: string) => void): WorkerPool {
     const { config, uplink } = this.#place;
-    const { dir } = this.#claim;
-    const result = this.#publish(config);
-    const { workers, senders4, senders6, rawFd4, rawFd6 } = this.#descriptors;
+    const { claim, descriptors } = this.#holdings;
+    const { senders4, senders6, rawFd4, rawFd6 } = descriptors.set;
     const shared = {
-      workers: workers.length,
-      runtimeDir: dir,
+      workers: descriptors.workers.length,
+      runtimeDir: claim.dir,
       link: uplink.link,
       uplinkKind: config.io.mode === "tun" ? "tun" : "packet",
       senders4,
@@ -155,30 +109,112 @@ class Agent {
       flows: trackedFlows(config),
       directorFlows: config.flowTable !== null,
     };
-    let started = false;
-    this.#pool = new WorkerPool(
-      workers.map((own, index) => ({ ...shared, ...own, index })),
-      (reason) => started && onDeath(reason),
-    );
-    // The threads load their code while this one runs `ip`.
-    this.#desired = this.#network.setUp((state) => desiredOf(this.#place, state));
-    await this.#pool.ready();
-    started = true;
-    this.#paths = setInterval(() => this.#watchPaths(), PATHS_MS);
-    this.#paths.unref();
-    return result.generation;
+    const options = descriptors.workers.map((own) => ({ ...shared, ...own }));
+    const died = (reason: string): void => {
+      if (this.#started) onDeath(reason);
+    };
+    this.#pool = new WorkerPool(claim.dir, options, () => descriptors.wake(), died);
+    return this.#pool;
+  }
+
+  /** Makes all ready to run in the place of the agent that still does. */
+  async standBy(onDeath: (reason: string) => void): Promise<void> {
+    await this.#startWorkers(onDeath).ready();
+  }
+
+  /**
+   * Lets the workers run now that those of the other agent do not; `asked`: it has said so, else it is gone. Resolves with the time
+   * when all did, ms of the monotonic clock. Throws when the other one has taken its place back.
+   */
+  async takePlace(asked: boolean): Promise<number> {
+    const pool = this.#pool!;
+    if (!asked) pool.begin();
+    else if (!pool.beginAfter()) throw new Error("it did not wait any longer");
+    const at = await pool.running();
+    this.#started = true;
+    this.#holdings.claim.write(infoOf(this.#options, this.#place));
+    return at;
+  }
+
+  /** Whether it is this agent's workers that may run. */
+  get runs(): boolean {
+    return this.#pool?.allowed ?? false;
+  }
+
+  /** The other agent is gone for good: from now on this one does all that an agent does, and its own config counts. */
+  settle(): void {
+    this.#ours = true;
+    const { drops, network } = this.#holdings;
+    drops.resume();
+    this.#watchRoutes();
+    if (this.#drainAt !== null) this.#drainBy(this.#drainAt);
+    try {
+      network.renew(this.#desired!);
+    } catch (error) {
+      this.#log.error({ err: error }, `the network stays as the agent before had set it up: ${(error as Error).message}`);
+    }
+    if (!sameConfig(this.#config, this.#place.config)) this.reload();
+  }
+
+  /** Lets another process take over from now on; `handedOver` is called when one has. */
+  listen(handedOver: () => void): void {
+    this.#server = HandoverServer.listen(this.#holdings.claim.dir, this, this.#log, () => {
+      this.#ours = false;
+      handedOver();
+    });
+  }
+
+  freeze(): ReturnType<Giver["freeze"]> {
+    this.#frozen = true;
+    clearTimeout(this.#drained);
+    clearInterval(this.#paths);
+    const { instance, host, uplink } = this.#place;
+    const { list, ...handed } = handOut(this.#holdings, this.#holdings.drops.suspend());
+    const who = { pid: process.pid, instance, host: host.name, uplink: uplink.device };
+    const state = { config: effectiveConfig(this.#config), drainAt: this.#drainAt, mtus: Object.fromEntries(this.#mtus) };
+    const offer = { ...who, table: this.#desired!.table, ...state, ...handed };
+    return { offer, descriptors: list };
+  }
+
+  async pause(): ReturnType<Giver["pause"]> {
+    const dropped = this.#holdings.descriptors.dropped();
+    return { at: await this.#pool!.pause(), dropped };
+  }
+
+  goOn(): void {
+    const { claim, drops } = this.#holdings;
+    if (!this.runs) {
+      this.#pool!.begin();
+      claim.write(infoOf(this.#options, this.#place));
+    }
+    this.#frozen = false;
+    drops.resume();
+    this.#watchRoutes();
+    if (this.#drainAt !== null) this.#drainBy(this.#drainAt);
+    if (this.#asked) this.reload();
+  }
+
+  /** Packets that the kernel had no room for until now; null when it does not say. */
+  get dropped(): number | null {
+    return this.#holdings.descriptors.dropped();
+  }
+
+  get generation(): number {
+    return this.#holdings.publisher.generation;
   }
 
   /** What the log says of a running agent. */
   get facts(): object {
     const { config, host, uplink, instance, mtu } = this.#place;
-    const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: this.#claim.dir, pid: process.pid };
+    const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: this.#holdings.claim.dir, pid: process.pid };
     const how = { mode: config.io.mode, uplink: uplink.device, workers: config.io.workers, mtu, hosts: config.hosts.length };
     return { ...where, ...how, vips: this.#desired?.vips.map(formatPrefix) };
   }
 
   /** Reads the config file again and, if it is good, makes it the current one; else nothing changes but the log. */
   reload(): void {
+    this.#asked = this.#frozen;
+    if (this.#frozen) return;
     const file = this.#options.config;
     const loaded = loadUsable(file);
     const errors = "errors" in loaded ? loaded.errors : refusedChanges(this.#config, loaded.config, this.#place.host.name, file);
@@ -200,34 +236,35 @@ class Agent {
 
   /** Adds before, removes after: at no time is there a VIP that the tables do not know or that is filtered out. */
   #change(config: Config): void {
+    const { network, drops, descriptors } = this.#holdings;
     const before = this.#desired!;
     const vips = takenOver(config);
     const after: Desired = { ...before, vips, egress: ownPorts(config, this.#place.host.name) };
     const { added, removed } = vipChanges(before.vips, vips);
     const { gained, lost, meanwhile } = addressChanges(before, after);
-    const rulesBefore = this.#drops.rules;
+    const rulesBefore = drops.rules;
     let result: PublishResult;
     try {
-      this.#descriptors.setFilter([...before.vips, ...added]);
-      this.#network.setPorts(meanwhile);
-      this.#network.addVips(added, after);
-      this.#network.addAddresses(gained);
-      this.#drops.use(usableRules(config, this.#options.config), [...before.vips, ...added]);
+      descriptors.setFilter([...before.vips, ...added]);
+      network.setPorts(meanwhile);
+      network.addVips(added, after);
+      network.addAddresses(gained);
+      drops.use(usableRules(config, this.#options.config), [...before.vips, ...added]);
       result = this.#publish(config);
     } catch (error) {
-      this.#drops.use(rulesBefore, before.vips);
-      this.#network.removeVips(added);
-      this.#network.removeAddresses(gained);
-      this.#network.setPorts(before);
-      this.#descriptors.setFilter(before.vips);
+      drops.use(rulesBefore, before.vips);
+      network.removeVips(added);
+      network.removeAddresses(gained);
+      network.setPorts(before);
+      descriptors.setFilter(before.vips);
       throw error;
     }
     this.#config = config;
     this.#desired = after;
-    const problems = [...this.#network.removeVips(removed), ...this.#network.removeAddresses(lost)];
-    this.#network.setPorts(after);
-    this.#descriptors.setFilter(vips);
-    problems.push(...this.#drops.tryCount(vips));
+    const problems = [...network.removeVips(removed), ...network.removeAddresses(lost)];
+    network.setPorts(after);
+    descriptors.setFilter(vips);
+    problems.push(...drops.tryCount(vips));
     const { generation, movedBuckets, buckets, pools } = result;
     const changes = { added: added.map(formatPrefix), removed: removed.map(formatPrefix) };
     const moves = pools.map(
@@ -242,12 +279,23 @@ class Agent {
   /** Publishes, and once more when the generations before have had their time and leave the chains. */
   #publish(config: Config): PublishResult {
     this.#mtus = readPathMtus(config, this.#place.host);
-    const result = this.#publisher.publish(config, this.#place.host.name, this.#mtus);
-    this.#descriptors.wake();
-    clearTimeout(this.#drained);
-    this.#drained = setTimeout(() => this.#drain(), (config.table.drainSeconds + 1) * 1000);
-    this.#drained.unref();
+    const result = this.#holdings.publisher.publish(config, this.#place.host.name, this.#mtus);
+    this.#holdings.descriptors.wake();
+    this.#drainBy(Date.now() + (config.table.drainSeconds + 1) * 1000);
     return result;
+  }
+
+  #drainBy(at: number): void {
+    clearTimeout(this.#drained);
+    this.#drainAt = at;
+    this.#drained = setTimeout(() => this.#drain(), Math.max(0, at - Date.now()));
+    this.#drained.unref();
+  }
+
+  #watchRoutes(): void {
+    clearInterval(this.#paths);
+    this.#paths = setInterval(() => this.#watchPaths(), PATHS_MS);
+    this.#paths.unref();
   }
 
   /** Takes up what has changed of the routes to other hosts. */
@@ -257,8 +305,8 @@ class Agent {
       const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
       if (changed.length === 0) return;
       this.#mtus = mtus;
-      this.#publisher.publish(this.#config, this.#place.host.name, mtus);
-      this.#descriptors.wake();
+      this.#holdings.publisher.publish(this.#config, this.#place.host.name, mtus);
+      this.#holdings.descriptors.wake();
       this.#log.info({ mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
     } catch (error) {
       this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
@@ -266,87 +314,45 @@ class Agent {
   }
 
   #drain(): void {
+    this.#drainAt = null;
     try {
-      const { generation } = this.#publisher.publish(this.#config, this.#place.host.name, this.#mtus);
-      this.#descriptors.wake();
+      const { generation } = this.#holdings.publisher.publish(this.#config, this.#place.host.name, this.#mtus);
+      this.#holdings.descriptors.wake();
       this.#log.info({ generation }, `generation ${generation}: drain time over, hosts that left are out of the chains`);
     } catch (error) {
       this.#log.error({ err: error }, `hosts that left stay in the chains: ${(error as Error).message}`);
     }
   }
 
-  /** Stops the workers and puts the host back as it was. Never throws. */
-  async stop(): Promise<void> {
+  /**
+   * Stops the workers and puts the host back as it was, unless another agent has it; returns whether it did. Never throws. `why` is
+   * said to one who is taking over.
+   */
+  async stop(why: string): Promise<boolean> {
+    await this.#server?.close(why);
     clearTimeout(this.#drained);
     clearInterval(this.#paths);
+    const { claim, drops, descriptors } = this.#holdings;
+    const [ours, pool] = [this.#ours, this.#pool];
     // VIPs go first, while there still is someone who takes the packets that are under way.
     this.undo();
-    await this.#pool?.stop(() => {
-      this.#publisher.stop();
-      this.#descriptors.wake();
-    });
-    this.#drops.close();
-    this.#descriptors.close();
-    this.#claim.release();
+    await pool?.stop();
+    if (ours) drops.close();
+    else drops.leave();
+    descriptors.close();
+    if (ours) claim.release();
+    else claim.leave();
+    return ours;
   }
 
-  /** Puts the host's network back as it was, at once; for when there is no time for more. */
+  /** Puts the host's network back as it was, at once, unless another agent has it; for when there is no time for more. */
   undo(): void {
+    if (!this.#ours) return;
     try {
-      const problems = this.#network.undo();
+      const problems = this.#holdings.network.undo();
       if (problems.length > 0) this.#log.warn({ problems }, `not everything could be undone: ${problems[0]}`);
     } catch (error) {
       this.#log.error({ err: error }, `the network could not be put back: ${(error as Error).message} (run \`hafl down\`)`);
     }
-  }
-}
-
-/**
- * Runs an agent until it is told to stop (SIGINT, SIGTERM) or cannot go on. Resolves with the exit code; throws a Failure
- * when it does not get as far as being ready, with the host's network as it was.
- */
-export async function runAgent(options: AgentOptions, log: Logger): Promise<number> {
-  let end: (code: number) => void = () => {};
-  const ended = new Promise<number>((resolve) => {
-    end = resolve;
-  });
-  let agent: Agent | null = null;
-  // What is asked for while the agent starts is done when it has started.
-  let [ready, asked] = [false, false];
-  const reload = (): void => {
-    if (ready) agent?.reload();
-    else asked = true;
-  };
-  const signals: Record<string, () => void> = { SIGINT: () => end(0), SIGTERM: () => end(0), SIGHUP: reload };
-  const crash = (error: Error): void => {
-    log.fatal({ err: error }, `unexpected: ${error.message}`);
-    agent?.undo();
-    process.exit(1);
-  };
-  for (const [signal, handler] of Object.entries(signals)) process.on(signal, handler);
-  process.on("uncaughtException", crash);
-  // Watched from before it is read: no change is missed.
-  const watch = new ConfigWatch(options.config, reload);
-  try {
-    agent = new Agent(options, log);
-    const generation = await agent.start((reason) => {
-      log.fatal(reason);
-      end(1);
-    });
-    ready = true;
-    watch.onFailure((error) =>
-      log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
-    );
-    log.info({ ready: true, ...agent.facts, generation }, "ready");
-    if (asked) reload();
-    const code = await ended;
-    log.info({ code }, "stopping");
-    return code;
-  } finally {
-    watch.close();
-    await agent?.stop();
-    for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
-    process.off("uncaughtException", crash);
-    if (agent !== null) log.info("stopped, the host's network is as it was");
   }
 }

@@ -2,7 +2,7 @@
 import { native } from "../io/native.ts";
 import type { LinkType } from "../io/packet-io.ts";
 import { limitsPath, readRules, ruleCountersPath, samplesPath, writeRules } from "../io/rule-files.ts";
-import { mapRegion } from "../io/runtime-files.ts";
+import { mapKept, mapRegion } from "../io/runtime-files.ts";
 import { vipFilter } from "../io/vip-filter.ts";
 import { BUCKETS_BYTES, BUCKETS_LAYOUT } from "../shm/bucket-layout.ts";
 import { assignSlots, RULE_COUNTERS_LAYOUT, RULE_DROPPED, RULE_STRIDE, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
@@ -19,6 +19,17 @@ export interface DropPlace {
   readonly workers: number;
 }
 
+/** What another process needs to count on. */
+export interface Counting {
+  /** Rules that the filter in force takes over, from the first on. */
+  readonly inKernel: number;
+  /** The program that picks the counting socket; null: nothing is counted. */
+  readonly choice: Uint8Array | null;
+  /** The counting sockets, the first of which counts nothing, and the slots of the others. */
+  readonly counting: readonly number[];
+  readonly slots: readonly number[];
+}
+
 /** How often the kernel is asked what it dropped, ms; its counters are of 32 bits. */
 const COUNT_MS = 500;
 
@@ -28,21 +39,50 @@ export class DropControl {
   #rules: readonly CompiledRule[] = [];
   #inKernel = 0;
   #slots: readonly string[];
-  /** Descriptors of the counting sockets, the first of which counts nothing, and the slots of the others. */
   #counting: readonly number[] = [];
   #countedSlots: readonly number[] = [];
   #choice: Uint8Array | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Makes the shared files; workers must not have started. Throws when one cannot be mapped. */
-  constructor(place: DropPlace) {
+  private constructor(place: DropPlace, map: typeof mapKept) {
     this.#place = place;
     const { runtimeDir, workers } = place;
-    const counters = mapRegion(ruleCountersPath(runtimeDir), ruleCountersBytes(workers), RULE_COUNTERS_LAYOUT);
-    mapRegion(samplesPath(runtimeDir), samplesBytes(workers), SAMPLES_LAYOUT);
-    mapRegion(limitsPath(runtimeDir), BUCKETS_BYTES, BUCKETS_LAYOUT);
-    this.#kernelCounts = ruleBlock(counters.buffer, workers);
+    const counters = map(ruleCountersPath(runtimeDir), ruleCountersBytes(workers), RULE_COUNTERS_LAYOUT);
+    map(samplesPath(runtimeDir), samplesBytes(workers), SAMPLES_LAYOUT);
+    map(limitsPath(runtimeDir), BUCKETS_BYTES, BUCKETS_LAYOUT);
+    this.#kernelCounts = ruleBlock(counters, workers);
     this.#slots = readRules(runtimeDir).slots;
+  }
+
+  /** Makes the shared files; workers must not have started. Throws when one cannot be mapped. */
+  static open(place: DropPlace): DropControl {
+    return new DropControl(place, (path, bytes, layout) => mapRegion(path, bytes, layout).buffer);
+  }
+
+  /**
+   * Takes the files of a running agent as they are, and its sockets, which are this one's to close from then on; `rules` are those
+   * in force. Counts from resume() on. Throws when a file is not of this version.
+   */
+  static adopt(place: DropPlace, rules: readonly CompiledRule[], { inKernel, choice, counting, slots }: Counting): DropControl {
+    const drops = new DropControl(place, mapKept);
+    drops.#rules = rules;
+    drops.#inKernel = inKernel;
+    drops.#choice = choice;
+    drops.#counting = counting;
+    drops.#countedSlots = slots;
+    return drops;
+  }
+
+  /** Stops reading what is counted, for another process or resume() to go on. */
+  suspend(): Counting {
+    clearInterval(this.#timer);
+    this.#read();
+    return { inKernel: this.#inKernel, choice: this.#choice, counting: this.#counting, slots: this.#countedSlots };
+  }
+
+  resume(): void {
+    clearInterval(this.#timer);
+    if (this.#counting.length > 0) this.#timer = setInterval(() => this.#read(), COUNT_MS).unref();
   }
 
   /** The rules that hold now. */
@@ -90,7 +130,7 @@ export class DropControl {
     this.#choice = choice;
     this.#counting = fds;
     this.#countedSlots = slots;
-    if (fds.length > 0) this.#timer = setInterval(() => this.#read(), COUNT_MS).unref();
+    this.resume();
   }
 
   /** The same when the filter is in force already: what cannot be done is a line, and the old rules are counted on. */
@@ -106,6 +146,13 @@ export class DropControl {
   /** Stops counting. */
   close(): void {
     this.#closeCounting();
+  }
+
+  /** Closes the own copies of sockets by which another process counts on. */
+  leave(): void {
+    clearInterval(this.#timer);
+    for (const fd of this.#counting) native().close(fd);
+    this.#counting = [];
   }
 
   #closeCounting(): void {

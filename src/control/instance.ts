@@ -1,5 +1,5 @@
 /** A running agent as others see it: its runtime directory, its lock and the file that tells of it. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { native } from "../io/native.ts";
 import { Failure } from "./failure.ts";
@@ -70,14 +70,29 @@ function lock(dir: string): number | null {
   }
 }
 
+/** Whether a process has claimed the directory. */
+export function isClaimed(dir: string): boolean {
+  if (!existsSync(join(dir, "lock"))) return false;
+  const fd = lock(dir);
+  if (fd !== null) native().close(fd);
+  return fd === null;
+}
+
+/** Who is running in a directory that is claimed, for messages. */
+export function whoIsIn(dir: string): string {
+  const info = readInstance(dir);
+  return info === null ? "another agent" : `instance "${info.instance}" with pid ${info.pid}`;
+}
+
 /** A claim on a runtime directory: as long as it is held no second agent starts there. */
 export class Claim {
   readonly dir: string;
-  readonly #fd: number;
+  /** The lock's: whoever is given a copy has the claim too, and it is held until all copies are closed. */
+  readonly fd: number;
 
   private constructor(dir: string, fd: number) {
     this.dir = dir;
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   /** Makes the directory if needed and locks it. Throws a Failure that names the agent that has it. */
@@ -90,18 +105,28 @@ export class Claim {
     }
     const fd = lock(dir);
     if (fd !== null) return new Claim(dir, fd);
-    const info = readInstance(dir);
-    const who = info === null ? "another agent" : `instance "${info.instance}" with pid ${info.pid}`;
-    throw new Failure(`${dir}: ${who} is running here (stop it first, or name another directory with --runtime-dir)`);
+    throw new Failure(`${dir}: ${whoIsIn(dir)} is running here (stop it first, or name another directory with --runtime-dir)`);
   }
 
+  /** Shares the claim of the process that `fd` came from. */
+  static share(dir: string, fd: number): Claim {
+    return new Claim(dir, fd);
+  }
+
+  /** Replaces what others read of the agent, at once. */
   write(info: InstanceInfo): void {
-    writeFileSync(infoPath(this.dir), `${JSON.stringify(info)}\n`);
+    writeFileSync(`${infoPath(this.dir)}.new`, `${JSON.stringify(info)}\n`);
+    renameSync(`${infoPath(this.dir)}.new`, infoPath(this.dir));
   }
 
   /** Gives the directory free. Counters and generations stay for the next agent. */
   release(): void {
     rmSync(infoPath(this.dir), { force: true });
-    native().close(this.#fd);
+    this.leave();
+  }
+
+  /** Gives up the own copy of a claim that another process has too. */
+  leave(): void {
+    native().close(this.fd);
   }
 }

@@ -1,8 +1,7 @@
 /** The tables, flows and rules of an agent, as they are at this moment. Everything is a copy: the agent notices nothing. */
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { limitsPath, readRules } from "../io/rule-files.ts";
-import { bankPath, flowsPath, synsPath } from "../io/runtime-files.ts";
+import { bankPath, controlPath, flowsPath, synsPath } from "../io/runtime-files.ts";
 import { BUCKETS_BYTES, BUCKETS_LAYOUT } from "../shm/bucket-layout.ts";
 import { bankOf, bankSerial, CONTROL_LAYOUT, controlWords, currentGeneration } from "../shm/control-block.ts";
 import { FLOWS_LAYOUT, type FlowTable, viewFlows } from "../shm/flow-table.ts";
@@ -48,7 +47,7 @@ function copyOrEmpty(path: string, bytes: number, layout: Layout): ArrayBuffer {
 }
 
 function readControl(dir: string): Int32Array {
-  const control = copyOf(join(dir, "control"));
+  const control = copyOf(controlPath(dir));
   if (!isRegion(control, CONTROL_LAYOUT)) throw new Failure(`${dir}: written by another version of hafl (restart the agent)`);
   return controlWords(control);
 }

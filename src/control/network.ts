@@ -34,20 +34,32 @@ export class Network {
    */
   setUp(desire: (state: HostState) => Desired): Desired {
     try {
-      return this.#locked((host) => {
-        const left = this.#own.steps;
-        const state = withoutOwn(readHostState(), left);
-        const desired = desire(state);
-        const actions = planSetup(desired, state);
-        this.#apply(actions, host, left.length > 0);
-        const wanted = new Set(actions.map(({ undo }) => JSON.stringify(undo)));
-        this.#undoOwn(({ undo }) => !wanted.has(JSON.stringify(undo)));
-        return desired;
-      });
+      return this.#bring(desire);
     } catch (error) {
       this.undo();
       throw error;
     }
+  }
+
+  /**
+   * The same for who has taken over from a running agent: repairs, and does what another version did not. Where that fails what is
+   * there stays, and its Failure is thrown.
+   */
+  renew(desired: Desired): void {
+    this.#bring(() => desired);
+  }
+
+  #bring(desire: (state: HostState) => Desired): Desired {
+    return this.#locked((host) => {
+      const left = this.#own.steps;
+      const state = withoutOwn(readHostState(), left);
+      const desired = desire(state);
+      const actions = planSetup(desired, state);
+      this.#apply(actions, host, left.length > 0);
+      const wanted = new Set(actions.map(({ undo }) => JSON.stringify(undo)));
+      this.#undoOwn(({ undo }) => !wanted.has(JSON.stringify(undo)));
+      return desired;
+    });
   }
 
   /** Takes more VIPs over. Throws a Failure at the first that cannot be; those before it stay. */

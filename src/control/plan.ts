@@ -158,6 +158,12 @@ function forward(family: Family, uplink: string, state: HostState): Action[] {
  */
 const keepForwarding = (state: HostState): Action[] => sysctl(state, "net/ipv4/ip_early_demux", "0");
 
+/**
+ * Packets that wait in a queue of the TUN: at the rates we know as much time, most of a second, as the buffers of AF_PACKET sockets
+ * give (descriptors.ts). The kernel's 500 are gone while a busy machine runs something else.
+ */
+const TUN_QUEUE = "4096";
+
 /** The TUN needs no undo: it goes away with the process. */
 function tunUp(tun: string, state: HostState): Action[] {
   const set = (path: string, value: string): Action => own({ sysctl: path, value }, null);
@@ -170,7 +176,7 @@ function tunUp(tun: string, state: HostState): Action[] {
           ["autoconf", "0"],
         ].map(([name, value]) => set(`net/ipv6/conf/${tun}/${name}`, value!));
   return [
-    own({ ip: ["link", "set", "dev", tun, "addrgenmode", "none", "mtu", "65535"] }, null),
+    own({ ip: ["link", "set", "dev", tun, "addrgenmode", "none", "mtu", "65535", "txqueuelen", TUN_QUEUE] }, null),
     ...ipv6,
     set(`net/ipv4/conf/${tun}/rp_filter`, "0"),
     own({ ip: ["link", "set", "dev", tun, "up"] }, null),

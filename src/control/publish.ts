@@ -2,20 +2,23 @@
 import { existsSync, rmSync } from "node:fs";
 import {
   bankPath,
+  controlPath,
   countersPath,
   flowsPath,
   fragmentsPath,
+  historyPath,
   mapBank,
   mapControl,
+  mapKept,
   mapRegion,
   synsPath,
 } from "../io/runtime-files.ts";
 import {
   allSeen,
-  askToStop,
   bankBytes,
   bankOf,
   bankSerial,
+  CONTROL_BYTES,
   CONTROL_LAYOUT,
   controlWords,
   currentGeneration,
@@ -25,7 +28,7 @@ import {
 } from "../shm/control-block.ts";
 import { COUNTERS_LAYOUT, countersBytes } from "../shm/counters.ts";
 import { FLOWS_LAYOUT, flowsEpoch, flowTableBytes, setFlowsEpoch } from "../shm/flow-table.ts";
-import { tablesBytes, writeTables } from "../shm/forwarding-table.ts";
+import { FORWARDING_LAYOUT, tablesBytes, writeTables } from "../shm/forwarding-table.ts";
 import { FRAGMENTS_BYTES, FRAGMENTS_LAYOUT } from "../shm/fragment-table.ts";
 import { openRegion } from "../shm/region.ts";
 import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
@@ -97,6 +100,31 @@ export class Publisher {
   }
 
   /**
+   * The same while the workers of another process use the files, whose config is `config`: nothing is made or changed. Throws
+   * when a file is missing, or is not as this version would have made it.
+   */
+  static adopt(runtimeDir: string, config: Config, flows: number): Publisher {
+    const control = controlWords(mapKept(controlPath(runtimeDir), CONTROL_BYTES, CONTROL_LAYOUT));
+    mapKept(countersPath(runtimeDir), countersBytes(config.io.workers), COUNTERS_LAYOUT);
+    mapKept(synsPath(runtimeDir), SYNS_BYTES, SYNS_LAYOUT);
+    mapKept(fragmentsPath(runtimeDir), FRAGMENTS_BYTES, FRAGMENTS_LAYOUT);
+    const table = mapKept(flowsPath(runtimeDir), flowTableBytes(flows), FLOWS_LAYOUT);
+    const history = readHistory(runtimeDir);
+    if (flowsEpoch(table) !== history.epoch) throw new Error(`${historyPath(runtimeDir)}: not that of the flow table beside it`);
+    const publisher = new Publisher(runtimeDir, config.io.workers, control, history);
+    const bank = bankOf(currentGeneration(control));
+    const bytes = bankBytes(control, bank);
+    publisher.#banks[bank] = mapKept(bankPath(runtimeDir, bank, bankSerial(control, bank)), bytes, FORWARDING_LAYOUT);
+    publisher.#tables = chainTables(config, history);
+    return publisher;
+  }
+
+  /** The current generation. */
+  get generation(): number {
+    return currentGeneration(this.#control);
+  }
+
+  /**
    * Makes a configuration current for the host named `hostName`, at `now` (ms since the epoch), with outer packets of at
    * most so many bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
    */
@@ -115,11 +143,6 @@ export class Publisher {
     this.#history = history;
     this.#tables = tables;
     return summary(generation, config.table.size, before, tables);
-  }
-
-  /** Asks the workers to end; they notice at their next burst, or when woken. */
-  stop(): void {
-    askToStop(this.#control);
   }
 
   /** Nobody may still read the bank: all workers must have moved to the current generation, which lies in the other one. */

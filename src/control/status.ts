@@ -1,8 +1,7 @@
 /** What an agent did and does, read from the files of its runtime directory; the agent notices nothing of it. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { readRules, ruleCountersPath } from "../io/rule-files.ts";
-import { bankPath, countersPath } from "../io/runtime-files.ts";
+import { bankPath, controlPath, countersPath } from "../io/runtime-files.ts";
 import { bankOf, bankSerial, CONTROL_LAYOUT, controlWords, currentGeneration } from "../shm/control-block.ts";
 import { COUNTERS_LAYOUT, type CounterSnapshot, readCounters } from "../shm/counters.ts";
 import { readNames } from "../shm/forwarding-table.ts";
@@ -36,7 +35,7 @@ export function readStatus(dir: string): Status {
       `${dir}: no agent is running here (start one with \`hafl run\`, or name another with --instance or --runtime-dir)`,
     );
   try {
-    const control = bytesOf(join(dir, "control"));
+    const control = bytesOf(controlPath(dir));
     const counters = bytesOf(countersPath(dir));
     if (!isRegion(control, CONTROL_LAYOUT) || !isRegion(counters, COUNTERS_LAYOUT)) {
       throw new Failure(`${dir}: written by another version of hafl (use that one, or restart the agent)`);

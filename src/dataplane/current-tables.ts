@@ -1,6 +1,6 @@
 /** The tables of the current generation, as one worker sees them: looked at once per burst. */
 import { mapBank } from "../io/runtime-files.ts";
-import { bankBytes, bankOf, bankSerial, currentGeneration, markSeen } from "../shm/control-block.ts";
+import { bankBytes, bankOf, bankSerial, currentGeneration, markIdle, markSeen } from "../shm/control-block.ts";
 import { createTables, load, type Tables } from "../shm/forwarding-table.ts";
 
 export class CurrentTables {
@@ -17,18 +17,38 @@ export class CurrentTables {
     this.#dir = runtimeDir;
     this.#control = control;
     this.#worker = worker;
-    this.take();
+    this.#look();
   }
 
-  /** Tables for the burst that begins now, always in the same object. From here on the worker reads nothing older. */
-  take(): Tables {
-    const generation = currentGeneration(this.#control);
-    if (generation !== this.#generation) {
-      load(this.#tables, this.#bank(bankOf(generation)));
-      this.#generation = generation;
-      markSeen(this.#control, this.#worker, generation);
-    }
+  /** The worker begins to take bursts: from now on it is waited for before its bank is written. */
+  enter(): void {
+    this.#look();
+    markSeen(this.#control, this.#worker, this.#generation);
+  }
+
+  /** The worker takes no more bursts until it enters again. */
+  leave(): void {
+    markIdle(this.#control, this.#worker);
+  }
+
+  /** The tables, always the same object; what take() finds is what is in it. */
+  get tables(): Tables {
     return this.#tables;
+  }
+
+  /** Tables for the burst that begins now. From here on the worker reads nothing older. */
+  take(): Tables {
+    if (this.#look()) markSeen(this.#control, this.#worker, this.#generation);
+    return this.#tables;
+  }
+
+  /** Loads the tables if they are others than before. Returns whether they are. */
+  #look(): boolean {
+    const generation = currentGeneration(this.#control);
+    if (generation === this.#generation) return false;
+    load(this.#tables, this.#bank(bankOf(generation)));
+    this.#generation = generation;
+    return true;
   }
 
   #bank(bank: 0 | 1): ArrayBuffer {

@@ -34,6 +34,12 @@ export function createTurn(context: Context, uplink: PacketSource | null, gue: r
   };
 }
 
+/** For a worker that takes no more turns: fragments that still wait for their first are sent if it has come, else dropped. */
+export function endTurns(context: Context): void {
+  settleHeld(context, 0);
+  finish(context);
+}
+
 function fromUplink(context: Context, uplink: PacketSource): number {
   const count = uplink.receive();
   if (count === 0) return 0;

@@ -1,6 +1,10 @@
 /**
  * A data plane thread. It owns one queue of the uplink, its GUE sockets and one queue of the TUN, and does nothing but turn
  * bursts; when there is nothing to do it sleeps in poll(). What the control plane wants to tell it stands in shared memory.
+ *
+ *     ready -> stands by until the control block has its token -> running -> the token is another's: paused -> stands by ...
+ *
+ * The control plane hears of each step. With all that was read sent, nothing is on a worker that pauses.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { PacketSocketSource } from "../io/af-packet.ts";
@@ -11,7 +15,7 @@ import { RawSink } from "../io/raw-socket.ts";
 import { countersPath, flowsPath, fragmentsPath, mapControl, synsPath } from "../io/runtime-files.ts";
 import { SocketLookup } from "../io/socket-lookup.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
-import { controlWords, stopping } from "../shm/control-block.ts";
+import { controlWords, mayRun } from "../shm/control-block.ts";
 import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
@@ -22,10 +26,14 @@ import { CurrentRules } from "./current-rules.ts";
 import { CurrentTables } from "./current-tables.ts";
 import { createFlowMemory } from "./flow-memory.ts";
 import { HELD_BYTES } from "./held-fragments.ts";
-import { createTurn } from "./pipeline.ts";
+import { createTurn, endTurns } from "./pipeline.ts";
 import { socketQuestions } from "./socket-questions.ts";
 
 export interface WorkerOptions {
+  /** The worker takes bursts while the control block has this token. */
+  readonly token: number;
+  /** One shared word; not 0: a worker that stands by ends. */
+  readonly end: Int32Array;
   /** This worker, 0 to workers - 1. */
   readonly index: number;
   readonly workers: number;
@@ -105,7 +113,7 @@ function run(options: WorkerOptions): void {
   const context = createContext(
     viewOf(pool),
     counters,
-    current.take(),
+    current.tables,
     peers,
     kernel,
     origin,
@@ -115,22 +123,40 @@ function run(options: WorkerOptions): void {
   );
   const turn = createTurn(context, uplink, gue);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
+  const idle = addon.createWaiter(Int32Array.from([options.wakeFd]));
   const waits = counterAt("waits");
   const kernelDrops = counterAt("kernelDrops");
+  const { token, end } = options;
   let asked = 0;
 
-  parentPort?.postMessage({ type: "ready" });
-  while (!stopping(control)) {
-    context.drop = rules.take(current.take());
-    if (turn() > 0) continue;
-    counters[waits] = counters[waits]! + 1;
-    const now = Date.now();
-    if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {
-      asked = now;
-      counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
+  say("ready");
+  while (Atomics.load(end, 0) === 0) {
+    if (!mayRun(control, token)) {
+      addon.wait(idle, STATISTICS_MS);
+      continue;
     }
-    addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS);
+    current.enter();
+    say("running");
+    while (mayRun(control, token)) {
+      context.drop = rules.take(current.take());
+      if (turn() > 0) continue;
+      counters[waits] = counters[waits]! + 1;
+      const now = Date.now();
+      if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {
+        asked = now;
+        counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
+      }
+      addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS);
+    }
+    endTurns(context);
+    current.leave();
+    say("paused");
   }
+}
+
+/** Tells the control plane how far the worker is, and when that was: ms of the system's monotonic clock, the same for all processes. */
+function say(what: "ready" | "running" | "paused"): void {
+  parentPort?.postMessage({ what, at: Number(process.hrtime.bigint()) / 1e6 });
 }
 
 run(workerData as WorkerOptions);

@@ -13,9 +13,11 @@ export const historyPath = (dir: string): string => join(dir, "generations.json"
 /** The serial is part of the name: a bank that grows becomes a new file, and who still reads the old one is not disturbed. */
 export const bankPath = (dir: string, bank: number, serial: number): string => join(dir, `tables-${bank}.${serial}`);
 
+export const controlPath = (dir: string): string => join(dir, "control");
+
 /** Maps the control block, making it if `create`. Throws when it is missing or cannot be mapped. */
 export const mapControl = (dir: string, create: boolean): ArrayBuffer =>
-  native().mapFile(join(dir, "control"), CONTROL_BYTES, create);
+  native().mapFile(controlPath(dir), CONTROL_BYTES, create);
 
 /** Maps the file of a bank. */
 export const mapBank = (dir: string, bank: number, serial: number, bytes: number, create: boolean): ArrayBuffer =>
@@ -32,4 +34,11 @@ export function mapRegion(path: string, bytes: number, layout: Layout): { buffer
   const buffer = native().mapFile(path, bytes, true);
   markRegion(buffer, layout);
   return { buffer, kept: false };
+}
+
+/** Maps a region's file that another process uses, and changes nothing. Throws when it is missing or not of this layout and size. */
+export function mapKept(path: string, bytes: number, layout: Layout): ArrayBuffer {
+  const buffer = native().mapFile(path, bytes, false);
+  if (!isRegion(buffer, layout)) throw new Error(`${path}: of another layout than this version's`);
+  return buffer;
 }

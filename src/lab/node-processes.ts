@@ -17,9 +17,10 @@ export async function startServer(spec: LabSpec, host: string): Promise<LabProce
   return { node: host, role: "server", pid };
 }
 
-/** Starts `hafl run` on a host. */
-export async function startAgent(spec: LabSpec, host: string): Promise<LabProcess> {
-  const args = ["run", "--config", configFile(spec.name), "--host", host, "--runtime-dir", runtimeDir(spec.name, host)];
+/** Starts `hafl run` on a host, with more options if given. */
+export async function startAgent(spec: LabSpec, host: string, more: readonly string[] = []): Promise<LabProcess> {
+  const where = ["--config", configFile(spec.name), "--host", host, "--runtime-dir", runtimeDir(spec.name, host)];
+  const args = ["run", ...where, ...more];
   const pid = await spawnDaemon(spec.name, host, nodeProgram("cli/main.ts", args), logFile(spec.name, host, "agent"));
   return { node: host, role: "agent", pid };
 }

@@ -1,15 +1,16 @@
 /**
- * The word by which control plane and workers meet: which generation is current. Generation g lies in bank g & 1. A worker
- * looks once per burst and writes down what it saw; a bank is written only when every worker has left it.
+ * The words by which control plane and workers meet. Which generation is current: generation g lies in bank g & 1; a worker
+ * looks once per burst and writes down what it saw; a bank is written only when every worker has left it. And whose workers may
+ * run: of two processes that have the same sockets only one reads them at a time.
  */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const CONTROL_LAYOUT: Layout = { magic: magic("HCtl"), version: 1 };
+export const CONTROL_LAYOUT: Layout = { magic: magic("HCtl"), version: 2 };
 export const MAX_WORKERS = 64;
 export const CONTROL_BYTES = 1024;
 
 const GENERATION = HEADER_WORDS;
-const STOP = HEADER_WORDS + 1;
+const RUNNER = HEADER_WORDS + 1;
 const BANK_SERIAL = HEADER_WORDS + 2; // two words
 const BANK_BYTES = HEADER_WORDS + 4; // two words
 const SEEN = HEADER_WORDS + 16; // one word a worker
@@ -41,7 +42,12 @@ export const markSeen = (words: Int32Array, worker: number, generation: number):
   Atomics.store(words, SEEN + worker, generation);
 };
 
-/** Whether all workers that ever started have moved on to `generation`. A worker that has not started counts as moved. */
+/** A worker reads no bank until it marks one again. */
+export const markIdle = (words: Int32Array, worker: number): void => {
+  Atomics.store(words, SEEN + worker, 0);
+};
+
+/** Whether all workers that run have moved on to `generation`. A worker that does not run counts as moved. */
 export function allSeen(words: Int32Array, workers: number, generation: number): boolean {
   for (let i = 0; i < workers; i++) {
     const seen = Atomics.load(words, SEEN + i);
@@ -50,13 +56,26 @@ export function allSeen(words: Int32Array, workers: number, generation: number):
   return true;
 }
 
-/** Forgets what workers of an earlier process saw, and its wish to stop. */
+/** Forgets what workers of an earlier process saw, and that they ran. */
 export function resetWorkers(words: Int32Array): void {
-  Atomics.store(words, STOP, 0);
-  for (let i = 0; i < MAX_WORKERS; i++) Atomics.store(words, SEEN + i, 0);
+  Atomics.store(words, RUNNER, NOBODY);
+  for (let i = 0; i < MAX_WORKERS; i++) markIdle(words, i);
 }
 
-export const stopping = (words: Int32Array): boolean => Atomics.load(words, STOP) !== 0;
-export const askToStop = (words: Int32Array): void => {
-  Atomics.store(words, STOP, 1);
+/** The token of no process: no worker runs. */
+export const NOBODY = 0;
+
+/** A token for the workers of one process. Not its pid: two agents in containers may both have number 1. */
+export const newToken = (): number => 1 + Math.floor(Math.random() * 0x7ffffffe);
+
+/** Whether workers with this token may go on; they ask before each burst. */
+export const mayRun = (words: Int32Array, token: number): boolean => Atomics.load(words, RUNNER) === token;
+
+/** Lets the workers with this token run, and no others, whoever did until now. */
+export const letRun = (words: Int32Array, token: number): void => {
+  Atomics.store(words, RUNNER, token);
 };
+
+/** The same if it is `from` whose workers may run now. Returns whether it was. */
+export const passRun = (words: Int32Array, from: number, to: number): boolean =>
+  Atomics.compareExchange(words, RUNNER, from, to) === from;

@@ -1,6 +1,6 @@
 /**
  * Runs all compiled tests: `npm test`, or some by words their paths contain: `node dist/test/support/run.js control cli`.
- * Those end to end raise labs and mostly wait for time to pass; two at a time, when nothing else runs.
+ * Those end to end raise labs and mostly wait for time to pass; two at a time, when nothing else runs. Some need the machine.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -32,11 +32,17 @@ if (chosen.length === 0) {
   process.exit(2);
 }
 const isEndToEnd = (file: string): boolean => file.startsWith("e2e/");
+/** They load a machine of two processors by themselves. */
+const isAlone = (file: string): boolean => file === "e2e/takeover.test.js";
 const endToEnd = chosen.filter(isEndToEnd);
 let good = passes(
   chosen.filter((file) => !isEndToEnd(file)),
   Math.min(4, availableParallelism()),
 );
 if (endToEnd.length > 0 && process.getuid?.() !== 0) process.stdout.write("end-to-end tests skipped: not root\n");
-else good = passes(endToEnd, 2) && good;
+else {
+  const shared = endToEnd.filter((file) => !isAlone(file));
+  good = passes(shared, 2) && good;
+  good = passes(endToEnd.filter(isAlone), 1) && good;
+}
 process.exitCode = good ? 0 : 1;

@@ -1,0 +1,86 @@
+/** An agent's life as a process: signals, crashes, changes of its config file, and its end. */
+import type { Logger } from "pino";
+import { Agent } from "./agent.ts";
+import type { AgentOptions } from "./agent-place.ts";
+import { ConfigWatch } from "./config-watch.ts";
+import { type Takeover, takeOver } from "./takeover.ts";
+
+/** Told to stop before there was anything to stop. */
+class Told extends Error {}
+
+function describe({ from, gapMs, dropped }: Omit<Takeover, "agent">): string {
+  const gap = gapMs === null ? "which was killed meanwhile" : `gap ${gapMs} ms`;
+  return `took over from pid ${from}, ${gap}, ${dropped ?? "unknown"} packets dropped by the kernel meanwhile: ready`;
+}
+
+/**
+ * Runs an agent until it is told to stop (SIGINT, SIGTERM), cannot go on, or another one has taken over from it. `takeover`: in the
+ * place of the one that runs now. Resolves with the exit code; throws a Failure when it does not get as far as being ready, with the
+ * host's network as it was.
+ */
+export async function runAgent(options: AgentOptions, takeover: boolean, log: Logger): Promise<number> {
+  let end: (code: number) => void = () => {};
+  const ended = new Promise<number>((resolve) => {
+    end = resolve;
+  });
+  const told = new AbortController();
+  let why = "its agent was told to stop";
+  let agent: Agent | null = null;
+  // What is asked for while the agent starts is done when it has started.
+  let [ready, asked] = [false, false];
+  const reload = (): void => {
+    if (ready) agent?.reload();
+    else asked = true;
+  };
+  const stop = (): void => {
+    told.abort(new Told("it was told to stop"));
+    end(0);
+  };
+  const died = (reason: string): void => {
+    log.fatal(reason);
+    why = "a worker of it died";
+    end(1);
+  };
+  const signals: Record<string, () => void> = { SIGINT: stop, SIGTERM: stop, SIGHUP: reload };
+  const crash = (error: Error): void => {
+    log.fatal({ err: error }, `unexpected: ${error.message}`);
+    agent?.undo();
+    process.exit(1);
+  };
+  for (const [signal, handler] of Object.entries(signals)) process.on(signal, handler);
+  process.on("uncaughtException", crash);
+  // Watched from before it is read: no change is missed.
+  const watch = new ConfigWatch(options.config, reload);
+  try {
+    let [more, text]: [object, string] = [{}, "ready"];
+    if (takeover) {
+      const { agent: taken, ...how } = await takeOver(options, log, told.signal, died);
+      agent = taken;
+      [more, text] = [{ takeover: how }, describe(how)];
+    } else {
+      agent = Agent.open(options, log);
+      await agent.start(died);
+    }
+    ready = true;
+    watch.onFailure((error) =>
+      log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
+    );
+    log.info({ ready: true, ...agent.facts, generation: agent.generation, ...more }, text);
+    if (takeover) agent.settle();
+    agent.listen(() => end(0));
+    if (asked) reload();
+    const code = await ended;
+    log.info({ code }, "stopping");
+    return code;
+  } catch (error) {
+    if (!(error instanceof Told)) throw error;
+    log.info("told to stop before it had taken over: the other agent goes on");
+    return 0;
+  } finally {
+    watch.close();
+    const stopped = await agent?.stop(why);
+    for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
+    process.off("uncaughtException", crash);
+    if (stopped === true) log.info("stopped, the host's network is as it was");
+  }
+}
