@@ -1,8 +1,8 @@
 /** Sending a packet on along its chain. */
-import { countSent } from "../shm/counters.ts";
+import { counterAt, countSent } from "../shm/counters.ts";
 import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables } from "../shm/forwarding-table.ts";
 import { ECN_DROP, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER } from "../shm/verdict.ts";
-import { advanceHop, hopFamily, nextHopAddress } from "../wire/gue.ts";
+import { advanceHop, hopFamily, hopIndex, nextHopAddress } from "../wire/gue.ts";
 import { type Context, roomForOne } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
@@ -11,6 +11,7 @@ import { appendIov, appendMessage } from "./queue.ts";
 import { tooBig } from "./too-big.ts";
 
 const MAPPED = 0xffff;
+const [SECOND, THIRD, FURTHER] = [counterAt("secondHops"), counterAt("thirdHops"), counterAt("furtherHops")];
 
 /** Queues a packet as it came, wrapper and all, for the next hop of its chain. */
 export function sendOn(context: Context, gue: number, length: number, trafficClass: number): number {
@@ -18,12 +19,21 @@ export function sendOn(context: Context, gue: number, length: number, trafficCla
   const at = nextHopAddress(b, gue);
   const host = hopFamily(b, gue) === 4 ? findPeer(t, 4, 0, 0, MAPPED, b.getInt32(at)) : findHop6(t, b, at);
   if (host < 0) return NOT_A_PEER;
+  const index = hopIndex(b, gue);
   advanceHop(b, gue);
   if (host === t.self) return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
   const family = outerFamily(t, host);
   if (family === 0) return NO_HOST_LEFT;
-  const overhead = outerOverhead(family, 0);
   p.tos = trafficClass;
+  const verdict = sendTo(context, host, family, gue, length);
+  if (verdict === NEXT_HOP) context.counters[index === 0 ? SECOND : index === 1 ? THIRD : FURTHER]! += 1;
+  return verdict;
+}
+
+/** Queues the wrapped packet for a host. Returns NEXT_HOP or why it cannot go. */
+function sendTo(context: Context, host: number, family: number, gue: number, length: number): number {
+  const { parsed: p, tables: t } = context;
+  const overhead = outerOverhead(family, 0);
   const room = t.words[hostAt(t, host) + HOST_MTU]! - overhead;
   if (length > room) return tooBig(context, host, family, p.ip - gue, room - p.ip + gue, NEXT_HOP);
   if (!roomForOne(context)) return NO_ROOM;

@@ -31,6 +31,9 @@ export const WORKER_COUNTERS = [
   "truncated", // frames longer than a slot
   "icmpSendFailed",
   "icmpSent", // messages to sources whose packets do not fit
+  "secondHops", // packets in GUE sent on to the second host of their chain
+  "thirdHops", // to the third
+  "furtherHops", // to the fourth, or back to the first
 ] as const;
 export type WorkerCounter = (typeof WORKER_COUNTERS)[number];
 

@@ -59,6 +59,9 @@ const hopSize = (type: number): number => (type === HOPS_IPV4 ? 4 : 16);
 export const hopsLeft = (b: DataView, gue: number, offset: number): number =>
   offset <= GUE_HEADER ? 0 : b.getUint8(gue + HOP_COUNT) - b.getUint8(gue + HOP_INDEX);
 
+/** Number of the hop that is next, from 0; only where hopsLeft is above 0. */
+export const hopIndex = (b: DataView, gue: number): number => b.getUint8(gue + HOP_INDEX);
+
 /** Offset in the array of the next hop's address; hopsLeft must be above 0. */
 export const nextHopAddress = (b: DataView, gue: number): number =>
   gue + GUE_HOPS + b.getUint8(gue + HOP_INDEX) * hopSize(b.getUint16(gue + GUE_HEADER));

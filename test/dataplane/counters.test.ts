@@ -25,6 +25,17 @@ test("a frame longer than its slot is malformed, and counted as cut", () => {
   assert.equal(counted(host, "truncated"), 1);
 });
 
+test("packets that are sent on are counted by how far along their chain they are", () => {
+  const host = new OfflineHost(spec, "target");
+  const inner = make.tcp([IPV4.client, 1], [IPV4.web, 80], make.bytes());
+  const [self, other] = ["10.0.1.11", "10.0.1.12"];
+  for (const index of [0, 0, 0, 1, 1, 2, 3]) {
+    host.take(make.gue(other, self, inner, { hops: [other, other, other, other], index }));
+  }
+  assert.deepEqual(host.verdicts(), { next_hop: 7 });
+  assert.deepEqual([counted(host, "secondHops"), counted(host, "thirdHops"), counted(host, "furtherHops")], [3, 2, 2]);
+});
+
 test("names of counters are different", () => {
   assert.equal(new Set(WORKER_COUNTERS).size, WORKER_COUNTERS.length);
 });
