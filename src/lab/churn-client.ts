@@ -18,6 +18,7 @@ const PAUSE_MS = 200;
 const patienceMs = Number(process.argv[3]);
 let stopping = false;
 let answered = 0;
+let datagrams = 0;
 let lost = 0;
 
 const say = (event: SessionEvent): void => void process.stdout.write(`${JSON.stringify(event)}\n`);
@@ -84,7 +85,10 @@ function session(place: Place, port: number): Promise<void> {
       done = true;
       clearInterval(ticker);
       wire.close();
-      if (place.protocol === "udp") lost += sent - had;
+      if (place.protocol === "udp") {
+        datagrams += sent;
+        lost += sent - had;
+      }
       if (why !== null) say({ event: host === null ? "failed" : "broken", session: name, why, at: Date.now() });
       resolve();
     };
@@ -142,5 +146,5 @@ process.stdin.resume();
 process.stdout.on("error", () => process.exit(1));
 // Spread over two seconds: the lab is small, and one moment of it is like another.
 await Promise.all(places.map((place, i) => keep(place, (2_000 * i) / places.length)));
-say({ event: "end", answered, lost });
+say({ event: "end", answered, datagrams, lost });
 process.stdin.destroy();

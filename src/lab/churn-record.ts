@@ -1,6 +1,6 @@
 /** The record of a churn: which sessions there were, whose they were, what broke and whether it had a right to. Pure. */
 import type { HostState } from "./churn-plan.ts";
-import type { SessionEvent } from "./churn-session.ts";
+import { protocolOf, type SessionEvent } from "./churn-session.ts";
 
 /** Why a session may break: its host went down, or its drain time was over. What has no such reason is a fault. */
 export type Excuse = "down" | "drained";
@@ -15,6 +15,18 @@ export interface Break {
   readonly excuse: Excuse | "early" | null;
 }
 
+/** What became of the sessions of a protocol. */
+export interface Outcome {
+  readonly opened: number;
+  /** Broken, though the host stayed. */
+  readonly staying: number;
+  /** Broken, the host draining and its time not over. */
+  readonly early: number;
+  readonly drained: number;
+  readonly down: number;
+  readonly failedToOpen: number;
+}
+
 interface Turn {
   readonly at: number;
   readonly state: HostState;
@@ -26,8 +38,9 @@ export class ChurnRecord {
   readonly #drainMs: number;
   readonly #open = new Map<string, { host: string; at: number }>();
   readonly #turns = new Map<string, Turn[]>();
-  opened = 0;
+  readonly #opened = { tcp: 0, udp: 0 };
   answered = 0;
+  datagrams = 0;
   lost = 0;
 
   constructor(drainSeconds: number) {
@@ -42,7 +55,7 @@ export class ChurnRecord {
   take(event: SessionEvent): void {
     switch (event.event) {
       case "open":
-        this.opened++;
+        this.#opened[protocolOf(event.session)]++;
         this.#open.set(event.session, { host: event.host, at: event.at });
         break;
       case "closed":
@@ -53,6 +66,7 @@ export class ChurnRecord {
         break;
       case "end":
         this.answered += event.answered;
+        this.datagrams += event.datagrams;
         this.lost += event.lost;
         break;
       case "broken": {
@@ -62,6 +76,23 @@ export class ChurnRecord {
         this.breaks.push({ session, host, opened, at, why, excuse: this.#excuse(host, opened, at) });
       }
     }
+  }
+
+  get opened(): number {
+    return this.#opened.tcp + this.#opened.udp;
+  }
+
+  outcome(protocol: "tcp" | "udp"): Outcome {
+    const broken = (excuse: Break["excuse"]): number =>
+      this.breaks.filter((b) => b.excuse === excuse && protocolOf(b.session) === protocol).length;
+    return {
+      opened: this.#opened[protocol],
+      staying: broken(null),
+      early: broken("early"),
+      drained: broken("drained"),
+      down: broken("down"),
+      failedToOpen: this.failed.filter(({ session }) => protocolOf(session) === protocol).length,
+    };
   }
 
   /** Sessions that are open now, of a host or of all. */

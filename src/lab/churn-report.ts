@@ -8,31 +8,47 @@ const SHOWN = 20;
 const seconds = (at: number): string => `${at.toFixed(1)} s`;
 
 export function renderChurn(r: ChurnReport): string {
-  const share = (moved: number, buckets: number): string => (buckets === 0 ? "-" : `${((100 * moved) / buckets).toFixed(1)} %`);
+  const share = (part: number, all: number, digits = 1): string =>
+    all === 0 ? "-" : `${((100 * part) / all).toFixed(digits)} %`;
   const changes = r.changes.map((c) => [seconds(c.at), c.what, c.moved, share(c.moved, c.buckets), c.tookMs]);
   const drains = r.drains.map((d) => [d.host, d.sessions, d.lived]);
   const v = (name: string): number => r.verdicts[name] ?? 0;
   const packets = Object.entries(r.verdicts).filter(([, n]) => n > 0);
+  const { tcp, udp } = r.sessions;
+  const slowest = Math.max(0, ...r.changes.map((c) => c.tookMs));
   return [
     `flow tables ${r.flowTable ? "on" : "off"}, ${r.seconds} s, drain time ${r.drainSeconds} s`,
     "",
     textTable(["at", "change", "buckets moved", "share", "on every agent after ms"], changes),
     textTable(["draining", "sessions", "lived to the drain time"], drains),
+    `${r.changes.length} changes of the hosts, each on every agent within ${slowest} ms; ${r.routed} of the router's set`,
+    "",
     textTable(
-      ["sessions", "number"],
+      ["sessions", "TCP", "UDP"],
+      (
+        [
+          ["opened", "opened"],
+          ["broken, host stays", "staying"],
+          ["broken, host draining, before its time", "early"],
+          ["ended, drain time over", "drained"],
+          ["ended, host down", "down"],
+          ["could not be opened", "failedToOpen"],
+        ] as const
+      ).map(([what, name]) => [what, tcp[name], udp[name]]),
+    ),
+    textTable(
+      ["messages", "number"],
       [
-        ["opened", r.opened],
-        ["broken, host stays", r.broken.staying],
-        ["broken, host draining, before its time", r.broken.early],
-        ["ended, drain time over", r.broken.drained],
-        ["ended, host down", r.broken.down],
-        ["could not be opened", r.failedToOpen],
-        ["messages answered", r.answered],
-        ["datagrams unanswered", r.lostDatagrams],
+        ["answered", r.answered],
+        ["datagrams sent", r.datagrams],
+        [`datagrams unanswered (${share(r.lostDatagrams, r.datagrams, 3)})`, r.lostDatagrams],
       ],
     ),
     textTable(["packets", "number"], packets),
-    `hops between hosts: none ${Math.max(0, v("delivered") - v("forwarded")).toLocaleString("en")}, at least one ${v("forwarded").toLocaleString("en")}, further ones ${v("next_hop").toLocaleString("en")}`,
+    textTable(
+      ["hops between hosts", "packets"],
+      [Math.max(0, v("delivered") - v("forwarded")), ...r.hops].map((n, i) => [i < 4 ? `${i}` : "4 and more", n]),
+    ),
     ...(r.faults.length === 0 ? [] : ["faults:", ...r.faults.slice(0, SHOWN)]),
     ...(r.faults.length > SHOWN ? [`... ${r.faults.length} in all`] : []),
     "",

@@ -25,5 +25,8 @@ export type SessionEvent =
   | { readonly event: "closed"; readonly session: string }
   | { readonly event: "broken"; readonly session: string; readonly why: string; readonly at: number }
   | { readonly event: "failed"; readonly session: string; readonly why: string; readonly at: number }
-  /** The last line: messages that were answered, and datagrams that were not. */
-  | { readonly event: "end"; readonly answered: number; readonly lost: number };
+  /** The last line: messages that were answered, datagrams that were sent, and those of them that were not answered. */
+  | { readonly event: "end"; readonly answered: number; readonly datagrams: number; readonly lost: number };
+
+/** A session's protocol, by its name. */
+export const protocolOf = (session: string): "tcp" | "udp" => (session.startsWith("tcp") ? "tcp" : "udp");

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readStatus } from "../control/status.ts";
 import { type Change, changes, churnConfig, fullCluster, type HostState, routedHosts } from "./churn-plan.ts";
-import { type Break, ChurnRecord } from "./churn-record.ts";
+import { type Break, ChurnRecord, type Outcome } from "./churn-record.ts";
 import { CHURN_PORT, type Place, type SessionEvent } from "./churn-session.ts";
 import { guardLab } from "./guard.ts";
 import { labDown, type Progress, raiseLab, routeVips } from "./lab.ts";
@@ -44,11 +44,19 @@ export interface DrainReport {
 export interface ChurnReport extends ChurnOptions {
   readonly opened: number;
   readonly answered: number;
+  /** Datagrams that were sent, and those of them without an answer. */
+  readonly datagrams: number;
   readonly lostDatagrams: number;
   readonly broken: { readonly staying: number; readonly early: number; readonly drained: number; readonly down: number };
   readonly failedToOpen: number;
+  /** The same by protocol. */
+  readonly sessions: { readonly tcp: Outcome; readonly udp: Outcome };
   readonly drains: readonly DrainReport[];
   readonly changes: readonly ChangeReport[];
+  /** How often the router got another set of hosts. */
+  readonly routed: number;
+  /** Packets that went from host to host once, twice, three times and more often. */
+  readonly hops: readonly [number, number, number, number];
   /** Packets of all agents, by verdict. */
   readonly verdicts: Readonly<Record<string, number>>;
   /** A line for each session that broke without a right to, or could not be opened. */
@@ -142,6 +150,7 @@ class Churn {
   readonly #spec: LabSpec;
   readonly #options: ChurnOptions;
   readonly #progress: Progress;
+  routed = 0;
   readonly begun = Date.now();
   #states: Record<string, HostState>;
 
@@ -153,13 +162,19 @@ class Churn {
     this.#states = Object.fromEntries(hostNames(spec).map((host) => [host, "active"]));
   }
 
-  get verdicts(): Record<string, number> {
-    const sum: Record<string, number> = {};
+  /** Verdicts of all agents, and how far packets went. */
+  packets(): Pick<ChurnReport, "verdicts" | "hops"> {
+    const verdicts: Record<string, number> = {};
+    const sent = [0, 0, 0];
     for (const host of hostNames(this.#spec)) {
-      for (const [name, n] of Object.entries(readStatus(runtimeDir(this.#spec.name, host)).verdicts))
-        sum[name] = (sum[name] ?? 0) + n;
+      const status = readStatus(runtimeDir(this.#spec.name, host));
+      for (const [name, n] of Object.entries(status.verdicts)) verdicts[name] = (verdicts[name] ?? 0) + n;
+      for (const { secondHops, thirdHops, furtherHops } of status.workers) {
+        for (const [i, n] of [secondHops, thirdHops, furtherHops].entries()) sent[i]! += n;
+      }
     }
-    return sum;
+    const [second, third, further] = sent as [number, number, number];
+    return { verdicts, hops: [(verdicts.forwarded ?? 0) - second, second - third, third - further, further] };
   }
 
   /** Makes changes until the time is over. */
@@ -175,7 +190,10 @@ class Churn {
     for (let n = 0; performance.now() < until; n++) {
       await this.#apply(plan.next().value as Change);
       await pause(0.5);
-      if (performance.now() < until) await routeVips(this.#spec.name, routedHosts(this.#spec, n));
+      if (performance.now() < until) {
+        await routeVips(this.#spec.name, routedHosts(this.#spec, n));
+        this.routed++;
+      }
       await pause(0.5);
     }
   }
@@ -273,12 +291,15 @@ async function churn({ spec }: LabState, options: ChurnOptions, progress: Progre
     ...options,
     opened: record.opened,
     answered: record.answered,
+    datagrams: record.datagrams,
     lostDatagrams: record.lost,
     broken: { staying: count(null), early: count("early"), drained: count("drained"), down: count("down") },
     failedToOpen: record.failed.length,
+    sessions: { tcp: record.outcome("tcp"), udp: record.outcome("udp") },
     drains: run.drains,
     changes: run.changes,
-    verdicts: run.verdicts,
+    routed: run.routed,
+    ...run.packets(),
     faults: [
       ...faulty.map((b) => describe(b, run.begun, run.changes)),
       ...record.failed.map(
