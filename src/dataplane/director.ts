@@ -21,7 +21,7 @@ import {
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
 import { touchLine } from "../shm/flow-table.ts";
 import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
-import { GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
+import { FORWARDED, GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
 import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
@@ -30,12 +30,13 @@ import { dropFirst, setChain, setKnownChain } from "./chain.ts";
 import { type Context, WAITING } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { sendAlong } from "./encap.ts";
+import { forwardPlain } from "./fast-path.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { type FlowMemory, SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
-import { ASKED, MINE, noteFlow, ownership } from "./ownership.ts";
+import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed } from "./parsed.ts";
+import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed, PLAIN } from "./parsed.ts";
 import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
@@ -58,6 +59,7 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   const { counters } = context;
   const records = burst.records;
   let packets = 0;
+  let plain = 0;
   let bytes = 0;
   for (let first = 0; first < burst.count; first += READ_AHEAD) {
     const from = first * RX_STRIDE;
@@ -71,12 +73,15 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
     fetchFlows(context.memory, p);
     p = ahead;
     for (let r = from; r < end; r += RX_STRIDE) {
-      packets += steerFrame(context, records, r, p);
+      if (p.verdict === PLAIN && forwardPlain(context, p)) plain++;
+      else packets += steerFrame(context, records, r, p);
       p = p.next;
       if (context.waitingCount === WAITING) packets += settle(context, records, link);
     }
   }
   if (context.waitingCount > 0) packets += settle(context, records, link);
+  countVerdict(counters, FORWARDED, plain);
+  packets += plain;
   counters[FRAMES] = counters[FRAMES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
   counters[BYTES] = counters[BYTES]! + bytes;
@@ -96,9 +101,6 @@ function fetchFlows(m: FlowMemory, end: Parsed): void {
 
 /** Reads a frame as far as it stands alone: what is wrong with it becomes its verdict. */
 function readFrame(context: Context, records: Int32Array, r: number, link: LinkType, p: Parsed): void {
-  p.packets = 1;
-  p.sumField = -1;
-  p.fragment = FRAGMENT_NONE;
   p.verdict = readPacket(context, records, r, link, p);
 }
 
@@ -107,7 +109,10 @@ function readPacket(context: Context, records: Int32Array, r: number, link: Link
   const offset = records[r + RX_OFFSET]!;
   const length = records[r + RX_LENGTH]!;
   const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
-  if (ip < 0) return NOT_OURS;
+  if (ip < 0) {
+    p.fragment = FRAGMENT_NONE;
+    return NOT_OURS;
+  }
   const network = parseNetwork(b, ip, offset + length - ip, p);
   if (network !== OK) return network;
   p.vip = destinationVip(t, p);
@@ -115,12 +120,18 @@ function readPacket(context: Context, records: Int32Array, r: number, link: Link
   const transport = parseTransport(b, p);
   if (transport !== OK) return transport;
   hashFlow(t, p);
-  return (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0 ? OK : readOffloads(b, records, r, p);
+  if ((records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) !== 0) return readOffloads(b, records, r, p);
+  return p.protocol === TCP && p.fragment === FRAGMENT_NONE && !isSyn(p) ? PLAIN : OK;
 }
 
 /** Steers a frame that has been read and counts its verdict. Returns how many packets that were; 0 when it waits for an answer. */
 function steerFrame(context: Context, records: Int32Array, r: number, p: Parsed): number {
   context.parsed = p;
+  if (p.verdict !== OK || (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0) {
+    p.packets = 1;
+    p.sumField = -1;
+    if (p.verdict === PLAIN) p.verdict = OK;
+  }
   const verdict = steerPacket(context, p, records[r + RX_GSO_TYPE]!);
   if (verdict === PENDING) {
     context.waiting[context.waitingCount++] = r;
@@ -185,6 +196,8 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
  * super-segment. Returns OK, or the verdict when it contradicts the packet.
  */
 function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): number {
+  p.packets = 1;
+  p.sumField = -1;
   if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
     const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;
     const field = start + records[r + RX_CSUM_OFFSET]!;

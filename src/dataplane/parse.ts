@@ -19,6 +19,7 @@ const TCP_THROUGH_FLAGS = 14;
  */
 export function parseNetwork(b: DataView, ip: number, available: number, p: Parsed): number {
   // Less than 20 bytes are no IP header of either version.
+  p.fragment = FRAGMENT_NONE;
   if (available < ipv4.IPV4_HEADER) return MALFORMED;
   const first = ipv4.firstWord(b, ip);
   p.ip = ip;
@@ -54,8 +55,6 @@ function setAddresses6(b: DataView, source: number, destination: number, p: Pars
 export function parseTransport(b: DataView, p: Parsed): number {
   const ip = p.ip;
   p.icmpError = false;
-  p.tcpFlags = 0;
-  p.fragment = FRAGMENT_NONE;
   if (p.version === 4) {
     if (ipv4.ttl(b, ip) === 0) return TTL_ZERO;
     p.protocol = ipv4.protocol(b, ip);
@@ -66,7 +65,9 @@ export function parseTransport(b: DataView, p: Parsed): number {
     const walked = walkExtensions(b, p.l4, p.end, ipv6.nextHeader(b, ip), p);
     if (walked !== OK) return walked;
   }
-  return p.fragment === FRAGMENT_LATER ? FRAGMENT_ORPHAN : parsePorts(b, p);
+  if (p.fragment !== FRAGMENT_LATER) return parsePorts(b, p);
+  p.tcpFlags = 0;
+  return FRAGMENT_ORPHAN;
 }
 
 /** Walks IPv6 extension headers from `at` to the transport header. Sets protocol, l4 and fragment. */
@@ -110,6 +111,7 @@ function parsePorts(b: DataView, p: Parsed): number {
     p.ports = b.getInt32(l4);
     return OK;
   }
+  p.tcpFlags = 0;
   if (protocol === udp.UDP) {
     if (whole ? !udp.checkUdp(b, l4, available) : available < udp.UDP_HEADER) return whole ? MALFORMED : FRAGMENT_BAD;
     p.ports = b.getInt32(l4);

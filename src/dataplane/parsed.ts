@@ -28,7 +28,7 @@ export interface Parsed extends FlowHash {
   packets: number;
   /** Index of the VIP or egress IP it is for. */
   vip: number;
-  /** OK, or what it was found to be when it was read. */
+  /** PLAIN, OK, or what it was found to be when it was read. */
   verdict: number;
   /** With more than 1: payload bytes of each, and bytes of the headers in front of the payload, from the IP header on. */
   segment: number;
@@ -52,6 +52,9 @@ export interface Parsed extends FlowHash {
   /** IP version in the second byte, protocol in the lowest. */
   kind: number;
 }
+
+/** In place of the verdict OK: TCP that is not a SYN, one whole packet with a final checksum. */
+export const PLAIN = -1;
 
 export const FRAGMENT_NONE = 0;
 export const FRAGMENT_FIRST = 1;
