@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Publisher } from "../../src/control/publish.ts";
 import { native } from "../../src/io/native.ts";
-import { bankPath, flowsPath, historyPath, mapBank, mapControl } from "../../src/io/runtime-files.ts";
-import { bankBytes, bankOf, bankSerial, controlWords, currentGeneration, markSeen } from "../../src/shm/control-block.ts";
+import { bankPath, controlPath, flowsPath, historyPath, mapBank, mapControl } from "../../src/io/runtime-files.ts";
+import {
+  bankBytes,
+  bankOf,
+  bankSerial,
+  controlWords,
+  currentGeneration,
+  letRun,
+  markSeen,
+  mayRun,
+} from "../../src/shm/control-block.ts";
 import { flowTableBytes } from "../../src/shm/flow-table.ts";
 import { bucketOf, createTables, hopOf, load, readNames } from "../../src/shm/forwarding-table.ts";
 import { NO_HOST } from "../../src/steering/maglev.ts";
@@ -109,4 +118,63 @@ test("flows are forgotten when the numbering of hosts is lost", (t) => {
   writeFileSync(historyPath(dir), "{ half a fi");
   Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
   assert.equal(new Int32Array(native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false))[100], 0);
+});
+
+/** All bytes of a runtime directory. */
+const contents = (dir: string): Map<string, Buffer> =>
+  new Map(
+    readdirSync(dir)
+      .sort()
+      .map((name) => [name, readFileSync(join(dir, name))]),
+  );
+
+test("who takes over changes nothing, and then publishes what comes after", (t) => {
+  const dir = runtimeDir(t);
+  Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
+  const { control } = current(dir);
+  letRun(control, 4711);
+  markSeen(control, 0, 1);
+  new Int32Array(native().mapFile(flowsPath(dir), flowTableBytes(FLOWS), false))[100] = 4711;
+  const before = contents(dir);
+  const publisher = Publisher.adopt(dir, config(3), FLOWS);
+  assert.equal(publisher.generation, 1);
+  assert.deepEqual(contents(dir), before);
+  const { generation, pools } = publisher.publish(config(4), "s1", MTU);
+  assert.equal(generation, 2);
+  assert.ok(pools[0]!.share > 0.4 && pools[0]!.share < 0.75, "against the tables of the agent before");
+  assert.ok(mayRun(control, 4711));
+  assert.throws(() => publisher.publish(config(3), "s1", MTU), /worker has not taken up generation 2/, "its workers count");
+});
+
+test("what is not as this version makes it is not taken over, and stays as it is", (t) => {
+  const wrong: [what: string, spoil: (dir: string) => void, flows: number, message: RegExp][] = [
+    ["another number of flows", () => {}, 2 * FLOWS, /\/flows: \d+ bytes long, \d+ wanted/],
+    ["fewer flows", () => {}, FLOWS / 2, /\/flows: of another layout than this version's/],
+    ["no counters", (dir) => rmSync(join(dir, "counters")), FLOWS, /counters: ENOENT/],
+    ["a short file", (dir) => truncateSync(join(dir, "syns"), 4096), FLOWS, /\/syns: 4096 bytes long/],
+    [
+      "another version's control block",
+      (dir) => {
+        new Int32Array(mapControl(dir, false))[1] = 1;
+      },
+      FLOWS,
+      /\/control: of another layout/,
+    ],
+    [
+      "another numbering of hosts",
+      (dir) => writeFileSync(historyPath(dir), "{}"),
+      FLOWS,
+      /generations\.json: not that of the flow table/,
+    ],
+    ["no tables", (dir) => rmSync(bankPath(dir, 1, 1)), FLOWS, /tables-1\.1: ENOENT/],
+  ];
+  for (const [what, spoil, flows, message] of wrong) {
+    const dir = runtimeDir(t);
+    Publisher.open(dir, 2, FLOWS).publish(config(3), "s1", MTU);
+    assert.ok(existsSync(controlPath(dir)));
+    spoil(dir);
+    const before = contents(dir);
+    assert.throws(() => Publisher.adopt(dir, config(3), flows), message, what);
+    assert.deepEqual(contents(dir), before, what);
+  }
 });

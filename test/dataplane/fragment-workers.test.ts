@@ -92,6 +92,17 @@ for (const f of [IPV4, IPV6]) {
     assert.equal(a.holds, 1);
   });
 
+  test(`${f.name}: a worker that stops sends those whose first has come, and counts the others`, (t) => {
+    const { a, b } = workers(t);
+    const [one, two] = [fragments(f, f.web, 1), fragments(f, f.web, 2)];
+    a.turn(one[1]!, two[1]!, two[2]!);
+    b.turn(one[0]!);
+    assert.deepEqual(hex(a.stop()), hex([toS2(f, one[1]!)]));
+    assert.deepEqual([a.holds, a.verdicts()], [0, { forwarded: 1, fragment_orphan: 2 }]);
+    b.turn(two[0]!);
+    assert.deepEqual(a.turn(), []);
+  });
+
   test(`${f.name}: they share the first one's fate: delivered here, or dropped with its verdict`, (t) => {
     const { a, b } = workers(t);
     const [home, nobody, tiny] = [fragments(f, f.home, 1), fragments(f, f.nobody, 2), fragments(f, f.web, 3)];

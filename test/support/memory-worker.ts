@@ -2,7 +2,7 @@
 import { type Context, createContext } from "../../src/dataplane/context.ts";
 import { createFlowMemory } from "../../src/dataplane/flow-memory.ts";
 import { HELD_BYTES } from "../../src/dataplane/held-fragments.ts";
-import { createTurn, type Turn } from "../../src/dataplane/pipeline.ts";
+import { createTurn, endTurns, type Turn } from "../../src/dataplane/pipeline.ts";
 import { plainQuestions } from "../../src/dataplane/socket-questions.ts";
 import { addToBurst, createBurst, memoryKernel, memoryPeers } from "../../src/io/memory.ts";
 import {
@@ -137,6 +137,13 @@ export class MemoryWorker {
       this.#gue.burst.records.set([0, 0, 0xffff, peer], r + RX_PEER);
     }
     return this.#run();
+  }
+
+  /** Ends the turns. Returns what leaves. */
+  stop(): Uint8Array[] {
+    this.#out = [];
+    endTurns(this.#context);
+    return this.#out;
   }
 
   /** Verdicts so far, by name. */
