@@ -25,6 +25,16 @@ export class AgentProcess {
     });
   }
 
+  /** Of the agent itself: what it is started by becomes it. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** Whether it has ended. */
+  get over(): boolean {
+    return this.#code !== null;
+  }
+
   /** Lines on stderr so far. */
   get lines(): string[] {
     return this.#output.split("\n").filter((line) => line !== "");
