@@ -11,8 +11,8 @@ import { parseNetwork, parseTransport } from "../dataplane/parse.ts";
 import { createTurn } from "../dataplane/pipeline.ts";
 import { RX_OFFSET, RX_STRIDE, type RxBurst } from "../io/packet-io.ts";
 import { ACK, SYN } from "../wire/tcp.ts";
-import { BurstSource, type Load, PACKET, prepare, setAllFlags } from "./load.ts";
-import { type Measurement, measure } from "./measure.ts";
+import { BurstSource, type Load, PACKET, prepare, renewFlows, setAllFlags } from "./load.ts";
+import { type Measurement, measure, type Subject } from "./measure.ts";
 
 /** Kept, so that no stage is optimised away; of 32 bits, so that it needs no memory of its own. */
 let sink = 0;
@@ -42,19 +42,21 @@ function lookUp({ bytes, parsed, tables }: Context, { records, count }: RxBurst)
   }
 }
 
-/** All packets once through a stage, as often as it takes for some hundred thousand. Returns how many that were. */
-function subject(load: Load, stage: (context: Context, burst: RxBurst) => void, times: number): () => number {
-  return () => {
+/** All packets through a stage, as often as it takes for some hundred thousand. */
+function stage(load: Load, work: (context: Context, burst: RxBurst) => void, times: number): Subject {
+  const run = (): number => {
     for (let n = 0; n < times; n++) {
-      for (const burst of load.bursts) stage(load.context, burst);
+      for (const burst of load.bursts) work(load.context, burst);
     }
     return times * load.packets;
   };
+  return { run };
 }
 
 /**
- * Nanoseconds per packet: `parse`, then with `hash`, then with the look-up of VIP, service and bucket; and `whole` for the
- * worker's own turn, with flow table, headers and counters. The config's first service must have TCP port 80
+ * Nanoseconds per packet: `parse`, then with `hash`, then with the look-up of VIP, service and bucket; `whole` for the
+ * worker's own turn on packets of established flows, with flow table, headers and counters; and `begin` for the same on SYNs,
+ * each of a new flow, into a flow table that fills up and stays full. The config's first service must have TCP port 80
  * on an IPv4 VIP, and the last host must not be in its pool.
  */
 export function benchHotPath(
@@ -64,21 +66,35 @@ export function benchHotPath(
   onRound?: (round: number) => void,
 ): Record<string, Measurement> {
   const load = prepare(config, flows);
-  const turn = createTurn(load.context, new BurstSource(load.bursts), []);
-  // The flows begin, so that what is measured are established ones.
-  setAllFlags(load, SYN);
-  for (const _ of load.bursts) turn();
-  setAllFlags(load, ACK);
-
+  const turn = createTurn(load.context, new BurstSource(load), []);
+  const once = (): number => {
+    let packets = 0;
+    while (packets < load.packets) packets += turn();
+    return packets;
+  };
   const times = Math.max(1, Math.round(200_000 / flows));
-  const whole = (): number => {
+  const many = (): number => {
     let packets = 0;
     while (packets < times * load.packets) packets += turn();
     return packets;
   };
-  const stages = { parse, hash, lookUp };
-  const subjects = Object.fromEntries(Object.entries(stages).map(([name, stage]) => [name, subject(load, stage, times)]));
-  const result = measure({ ...subjects, whole }, rounds, 15, onRound);
+  const renew = (): void => {
+    setAllFlags(load, SYN);
+    renewFlows(load);
+  };
+  const result = measure(
+    {
+      parse: stage(load, parse, times),
+      hash: stage(load, hash, times),
+      lookUp: stage(load, lookUp, times),
+      begin: { prepare: renew, run: once },
+      // The flows have just begun, so that these are established ones.
+      whole: { prepare: () => setAllFlags(load, ACK), run: many },
+    },
+    rounds,
+    15,
+    onRound,
+  );
   if (Number.isNaN(sink)) throw new Error("no result");
   return result;
 }

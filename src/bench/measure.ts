@@ -8,8 +8,12 @@ export interface Measurement {
 
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >>> 1]!;
 
-/** A subject does its work once and says how many units (packets, builds) that were. */
-export type Subject = () => number;
+export interface Subject {
+  /** Does its work once and says how many units (packets, builds) that were. */
+  run(): number;
+  /** What has to be done before each time, and does not count. */
+  prepare?(): void;
+}
 
 /**
  * Times subjects in interleaved rounds, after `warmUp` rounds that do not count. Returns nanoseconds per unit by name.
@@ -24,8 +28,9 @@ export function measure(
   const times: Record<string, number[]> = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
   for (let round = -warmUp; round < rounds; round++) {
     for (const [name, subject] of Object.entries(subjects)) {
+      subject.prepare?.();
       const start = process.hrtime.bigint();
-      const units = subject();
+      const units = subject.run();
       const ns = Number(process.hrtime.bigint() - start) / units;
       if (round >= 0) times[name]!.push(Math.round(ns * 10) / 10);
     }

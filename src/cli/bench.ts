@@ -53,7 +53,9 @@ export function register(program: Command, env: CliEnv): void {
   const bench = program.command("bench").description("measure what things cost on this machine");
   bench
     .command("hot-path")
-    .description("nanoseconds per 64-byte TCP packet: each stage with all before it, and the whole path of a worker")
+    .description(
+      "nanoseconds per 64-byte TCP packet: each stage with all before it; a SYN that begins a flow; and the whole path of a worker",
+    )
     .option("--flows <n>", "flows the packets are of", counted(1_000_000), 10_000)
     .option("--rounds <n>", "rounds to take the median of", counted(10_000), 25)
     .option("--json", "print JSON: {name: {median, unit, rounds}}")

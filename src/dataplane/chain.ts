@@ -1,5 +1,5 @@
 /** Which host a packet goes to first, and which may own its flow after that. */
-import { findFlow, flowCertain, flowHost, isHalfOpen, rememberFlow, touchFlow } from "../shm/flow-table.ts";
+import { findFlow, findOrPlace, flowCertain, flowHost, isHalfOpen, rememberAt, touchFlow } from "../shm/flow-table.ts";
 import { hopOf, isAlive, type Tables, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
 import { MAX_CHAIN } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
@@ -46,8 +46,8 @@ export function setChain(chain: Chain, m: FlowMemory, t: Tables, service: number
   chain.count = 0;
   const protocol = p.kind & 0xff;
   const remembers = m.directs && (protocol === TCP || protocol === UDP);
-  const entry = remembers ? findFlow(m.flows, p.hash, p.hash2, m.now) : -1;
-  if (entry >= 0 && (!isSyn(p) || isHalfOpen(m.flows, entry))) {
+  const entry = remembers ? findOrPlace(m.flows, p.hash, p.hash2, m.now) : 0;
+  if (entry > 0 && (!isSyn(p) || isHalfOpen(m.flows, entry))) {
     const host = flowHost(m.flows, entry);
     if (isAlive(t, host)) {
       chain.first = host;
@@ -60,10 +60,10 @@ export function setChain(chain: Chain, m: FlowMemory, t: Tables, service: number
   if (chain.first === NO_HOST) return;
   if (protocol === UDP && udpMode(t, service) === UDP_STATELESS) return;
   if (isSyn(p)) {
-    if (remembers) rememberFlow(m.flows, p.hash, p.hash2, chain.first, true, m.now);
+    if (remembers) rememberAt(m.flows, entry, p.hash, p.hash2, chain.first, true, m.now);
     return;
   }
-  if (remembers && !p.icmpError) rememberFlow(m.flows, p.hash, p.hash2, chain.first, false, m.now);
+  if (remembers && !p.icmpError) rememberAt(m.flows, entry, p.hash, p.hash2, chain.first, false, m.now);
   if (protocol === TCP || protocol === UDP) addHops(chain, t, service, bucket, protocol);
 }
 

@@ -19,7 +19,7 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
-import { touchLine } from "../shm/flow-table.ts";
+import { touchLine, touchSet } from "../shm/flow-table.ts";
 import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
 import { FORWARDED, GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
@@ -93,7 +93,8 @@ function fetchFlows(m: FlowMemory, end: Parsed): void {
   let words = 0;
   let p = ahead;
   do {
-    words |= touchLine(m.flows, p.hash, p.hash2);
+    if (p.verdict === PLAIN) words |= touchLine(m.flows, p.hash, p.hash2);
+    else if (p.verdict === OK) words |= touchSet(m.flows, p.hash, p.hash2);
     p = p.next;
   } while (p !== end);
   m.flows.touched = words;

@@ -79,6 +79,12 @@ const lineOf = (f: FlowTable, hash: number, hash2: number): number =>
 /** Reads a word of the flow's first line, to have it in the cache when the flow is looked up. Returns the word. */
 export const touchLine = (f: FlowTable, hash: number, hash2: number): number => f.words[lineOf(f, hash, hash2)]!;
 
+/** The same for both lines of its set: a flow that may be new needs both. */
+export function touchSet(f: FlowTable, hash: number, hash2: number): number {
+  const line = lineOf(f, hash, hash2);
+  return f.words[line]! | f.words[line ^ LINE_WORDS]!;
+}
+
 /** Entry of the flow with this 64-bit hash, or -1; `now` is in seconds. */
 export function findFlow(f: FlowTable, hash: number, hash2: number, now: number): number {
   const line = lineOf(f, hash, hash2);
@@ -118,18 +124,29 @@ export function touchFlow(f: FlowTable, entry: number, now: number): void {
 }
 
 /**
- * Remembers a flow that findFlow did not find, or that belongs to another host now. Returns false when there is no room for
+ * Remembers a flow, also one that belongs to another host now. Returns false when there is no room for
  * it: its set is full of established flows, or too many new ones have come within the second.
  */
-export function rememberFlow(f: FlowTable, hash: number, hash2: number, host: number, certain: boolean, now: number): boolean {
+export const rememberFlow = (f: FlowTable, hash: number, hash2: number, host: number, certain: boolean, now: number): boolean =>
+  rememberAt(f, findOrPlace(f, hash, hash2, now), hash, hash2, host, certain, now);
+
+/** The same at the place that findOrPlace gave, found or free. */
+export function rememberAt(
+  f: FlowTable,
+  found: number,
+  hash: number,
+  hash2: number,
+  host: number,
+  certain: boolean,
+  now: number,
+): boolean {
   if (now !== f.second) {
     f.second = now;
     f.budget = f.rate;
   }
-  if (f.budget <= 0) return false;
-  const entry = placeFor(f, hash, hash2, now);
-  if (entry < 0) return false;
+  if (f.budget <= 0 || found === 0) return false;
   f.budget--;
+  const entry = found < 0 ? ~found : found;
   const w = f.words;
   const info = host | USED | (certain ? CERTAIN : 0);
   w[entry + INFO] = 0;
@@ -140,25 +157,33 @@ export function rememberFlow(f: FlowTable, hash: number, hash2: number, host: nu
   return true;
 }
 
-/** The flow's own entry; else a free or expired one; else of the flows seen once the oldest; else an established idle one. */
-function placeFor(f: FlowTable, hash: number, hash2: number, now: number): number {
+/**
+ * Entry of the flow as findFlow gives it, always above 0. Else the place where it can be remembered, inverted: its own
+ * that has expired; else a free or expired one; else of the flows seen once the oldest; else an established idle one. 0 when there is none.
+ */
+export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: number): number {
   const w = f.words;
   const line = lineOf(f, hash, hash2);
   let once = -1;
   let idle = -1;
   let free = -1;
-  for (let n = 0; n < WAYS; n++) {
-    const i = (n < LINE_WAYS ? line : line ^ LINE_WORDS) + (n & (LINE_WAYS - 1));
-    const info = w[i + INFO]!;
-    if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) return i;
-    const seen = w[i + SEEN]!;
-    if (info === 0 || now - seen > IDLE_LIMIT) {
-      if (free < 0) free = i;
-    } else if ((info & ESTABLISHED) === 0) {
-      if (once < 0 || seen < w[once + SEEN]!) once = i;
-    } else if (now - seen > IDLE_EVICTABLE && (idle < 0 || seen < w[idle + SEEN]!)) idle = i;
+  for (let turn = 0; turn <= LINE_WORDS; turn += LINE_WORDS) {
+    const start = line ^ turn;
+    for (let i = start; i < start + LINE_WAYS; i++) {
+      const info = w[i + INFO]!;
+      const seen = w[i + SEEN]!;
+      if (info === 0) {
+        if (free < 0) free = i;
+      } else if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) {
+        return now - seen > IDLE_LIMIT ? ~i : i;
+      } else if (now - seen > IDLE_LIMIT) {
+        if (free < 0) free = i;
+      } else if ((info & ESTABLISHED) === 0) {
+        if (once < 0 || seen < w[once + SEEN]!) once = i;
+      } else if (now - seen > IDLE_EVICTABLE && (idle < 0 || seen < w[idle + SEEN]!)) idle = i;
+    }
   }
-  return free >= 0 ? free : once >= 0 ? once : idle;
+  return ~(free >= 0 ? free : once >= 0 ? once : idle);
 }
 
 /** Entries in use, by state; reads the whole table. */
