@@ -109,7 +109,9 @@ export class Agent implements Giver {
       flows: trackedFlows(config),
       directorFlows: config.flowTable !== null,
     };
-    const options = descriptors.workers.map((own) => ({ ...shared, ...own }));
+    const { cpus, busyPollUs } = config.io;
+    const cpuOf = (index: number): number => (cpus === null ? -1 : cpus[index % cpus.length]!);
+    const options = descriptors.workers.map((own, index) => ({ ...shared, ...own, cpu: cpuOf(index), busyPollUs }));
     const died = (reason: string): void => {
       if (this.#started) onDeath(reason);
     };

@@ -93,6 +93,12 @@ const IO = {
   mode: oneOf("af-packet", "tun").default("af-packet"),
   uplink: device.nullable().default(null),
   workers: whole(1, 64).default(2),
+  cpus: z
+    .array(whole(0, 1023), expected("a list of CPU numbers", "write [0, 1]"))
+    .min(1, "no CPU (write [0, 1])")
+    .nullable()
+    .default(null),
+  busyPollUs: whole(0, 100_000).default(0),
 };
 
 const off = (input: unknown): boolean => input === "off" || input === false;

@@ -76,7 +76,15 @@ export interface Config {
   /** null: off. */
   readonly flowTable: { readonly size: number } | null;
   /** uplink null: the device that has the host's own DIP. */
-  readonly io: { readonly mode: "af-packet" | "tun"; readonly uplink: string | null; readonly workers: number };
+  readonly io: {
+    readonly mode: "af-packet" | "tun";
+    readonly uplink: string | null;
+    readonly workers: number;
+    /** CPUs that the workers run on, in turn; null: wherever the kernel likes. */
+    readonly cpus: readonly number[] | null;
+    /** How long a worker that finds nothing to do looks again before it sleeps, microseconds. */
+    readonly busyPollUs: number;
+  };
 }
 
 export type ConfigResult = { config: Config } | { errors: string[] };

@@ -37,8 +37,7 @@ function owningHosts(config: Config, service: ServiceConfig): WeightedHost[] {
 }
 
 /** Names of hosts that get nothing. */
-export const downHosts = (config: Config): Set<string> =>
-  new Set(config.hosts.filter((h) => h.state === "down").map((h) => h.name));
+const downHosts = (config: Config): Set<string> => new Set(config.hosts.filter((h) => h.state === "down").map((h) => h.name));
 
 /**
  * Generations of one pool by its configuration and what came before. A pool seen for the first time that has hosts being
@@ -61,8 +60,10 @@ export function poolGenerations(
     const rest = newest === undefined ? [] : [{ ...newest, superseded: now }, ...older];
     list = [{ id: (newest?.id ?? 0) + 1, time: now, hosts: active }, ...rest];
   }
-  // A host that has left the configuration has no address any more.
-  return liveGenerations(list, now, config.table.drainSeconds * 1000, new Set(config.hosts.map((h) => h.name)));
+  // A host that has left the configuration has no address any more; one that is down has no connections.
+  const down = downHosts(config);
+  const known = new Set(config.hosts.map((h) => h.name).filter((host) => !down.has(host)));
+  return liveGenerations(list, now, config.table.drainSeconds * 1000, known);
 }
 
 /** The history after a configuration has become current at `now`, ms since the epoch. */

@@ -42,6 +42,8 @@ const dipsOf = (config: Config, host: string): string =>
     ?.dips.map(formatAddress)
     .join(", ") ?? "";
 
+const cpusOf = ({ io }: Config): string => (io.cpus === null ? "none" : `[${io.cpus.join(", ")}]`);
+
 /** Lines for what differs and cannot while an agent runs: descriptors, threads and the sizes of shared memory hang on it. */
 export function refusedChanges(before: Config, after: Config, host: string, file: string): string[] {
   if (!after.hosts.some(({ name }) => name === host)) {
@@ -57,6 +59,8 @@ export function refusedChanges(before: Config, after: Config, host: string, file
     ["io.mode", before.io.mode, after.io.mode],
     ["io.uplink", before.io.uplink ?? "none", after.io.uplink ?? "none"],
     ["io.workers", `${before.io.workers}`, `${after.io.workers}`],
+    ["io.cpus", cpusOf(before), cpusOf(after)],
+    ["io.busyPollUs", `${before.io.busyPollUs}`, `${after.io.busyPollUs}`],
     [`hosts[${after.hosts.findIndex(({ name }) => name === host)}].dip`, dipsOf(before, host), dipsOf(after, host)],
   ];
   return fields

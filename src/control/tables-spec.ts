@@ -8,7 +8,7 @@ import { NO_HOST } from "../steering/maglev.ts";
 import { RememberedTables } from "../steering/remembered-tables.ts";
 import { formatAddress } from "../wire/address.ts";
 import type { Config, EgressConfig, HostConfig, ServiceConfig } from "./config.ts";
-import { downHosts, type History } from "./generation-history.ts";
+import type { History } from "./generation-history.ts";
 import { mtuTo, type PathMtus } from "./path-mtu.ts";
 import { vipSpecs } from "./vip-specs.ts";
 
@@ -21,13 +21,12 @@ export const UNKNOWN_MTU = 65_535;
  */
 export function chainTables(config: Config, history: History, remembered = new RememberedTables()): Map<string, ChainTable> {
   const key = keysOf(config.seed).table;
-  const down = downHosts(config);
   const built = new Map<string, ChainTable>();
   const tables = new Map(
     config.services.map((service) => {
       const generations = history.pools[service.name] ?? [];
       const identity = JSON.stringify(generations);
-      const table = built.get(identity) ?? chainTable(generations, down, config.table.size, key, remembered.build);
+      const table = built.get(identity) ?? chainTable(generations, config.table.size, key, remembered.build);
       built.set(identity, table);
       return [service.name, table] as const;
     }),

@@ -58,6 +58,10 @@ export interface WorkerOptions {
   readonly directorFlows: boolean;
   /** Netlink, to ask the kernel for sockets. */
   readonly socketsFd: number;
+  /** CPU to run on; -1: any. */
+  readonly cpu: number;
+  /** How long to look for packets again before sleeping, microseconds. */
+  readonly busyPollUs: number;
 }
 
 /** Packets in one burst from the uplink, and from each GUE socket. */
@@ -80,6 +84,7 @@ const HELD_CHECK_MS = 5;
 
 function run(options: WorkerOptions): void {
   const addon = native();
+  if (options.cpu >= 0) addon.pinThread(options.cpu);
   const control = controlWords(mapControl(options.runtimeDir, false));
   const counters = workerBlock(
     addon.mapFile(countersPath(options.runtimeDir), countersBytes(options.workers), false),
@@ -127,7 +132,9 @@ function run(options: WorkerOptions): void {
   const waits = counterAt("waits");
   const kernelDrops = counterAt("kernelDrops");
   const { token, end } = options;
+  const busyMs = options.busyPollUs / 1000;
   let asked = 0;
+  let idleSince = 0;
 
   say("ready");
   while (Atomics.load(end, 0) === 0) {
@@ -139,7 +146,16 @@ function run(options: WorkerOptions): void {
     say("running");
     while (mayRun(control, token)) {
       context.drop = rules.take(current.take());
-      if (turn() > 0) continue;
+      if (turn() > 0) {
+        idleSince = 0;
+        continue;
+      }
+      if (busyMs > 0) {
+        const now = performance.now();
+        if (idleSince === 0) idleSince = now;
+        if (now - idleSince < busyMs) continue;
+        idleSince = 0;
+      }
       counters[waits] = counters[waits]! + 1;
       const now = Date.now();
       if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {

@@ -6,16 +6,7 @@ import { isSyn } from "../dataplane/ownership.ts";
 import type { Parsed } from "../dataplane/parsed.ts";
 import { ownerOfSlice } from "../dataplane/slice.ts";
 import { type FlowTable, findFlow, flowCertain, flowHost, idleSeconds, isHalfOpen } from "../shm/flow-table.ts";
-import {
-  HOST_MTU,
-  hopOf,
-  hostAt,
-  isAlive,
-  type Names,
-  quicRecord,
-  type Tables,
-  type TablesSpec,
-} from "../shm/forwarding-table.ts";
+import { HOST_MTU, hopOf, hostAt, type Names, quicRecord, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
 import { listServers, quicLength } from "../shm/quic-table.ts";
 import type { RuleSpec } from "../shm/rules.ts";
 import { DELIVERED, FORWARDED, VERDICT_NAMES, VERDICT_TEXTS, type VerdictName } from "../shm/verdict.ts";
@@ -216,14 +207,13 @@ class Lookup {
   }
 
   #originOf(service: string): Origin | null {
-    const { past, tables, names } = this.#source;
+    const { past, tables } = this.#source;
     const generations = past?.pools[service];
     if (past === null || generations === undefined) return null;
     let origin = this.#origins.get(service);
     if (origin === undefined) {
-      const down = [...names.hosts].filter(([id]) => !isAlive(tables, id)).map(([, name]) => name);
       const { key, drainMs } = past;
-      origin = hopOrigins({ generations, down: new Set(down), tableSize: tables.tableSize, key, drainMs });
+      origin = hopOrigins({ generations, tableSize: tables.tableSize, key, drainMs });
       this.#origins.set(service, origin);
     }
     return origin;

@@ -5,7 +5,6 @@ import { type ChainTable, chainTable, type Generation, whenLeft } from "./genera
 export interface PoolPast {
   /** Newest first. */
   readonly generations: readonly Generation[];
-  readonly down: ReadonlySet<string>;
   readonly tableSize: number;
   readonly key: readonly [number, number];
   /** How long a host stays in the chains once it has left the newest generation, ms. */
@@ -31,7 +30,7 @@ export function hopOrigins(past: PoolPast): (bucket: number, host: string) => Ho
   let table: ChainTable | undefined;
   const left = whenLeft(past.generations);
   return (bucket, host) => {
-    table ??= chainTable(past.generations, past.down, past.tableSize, past.key);
+    table ??= chainTable(past.generations, past.tableSize, past.key);
     const { names, planes, ages } = table;
     const place = planes.findIndex((plane) => names[plane[bucket]!] === host);
     if (place < 0) return null;

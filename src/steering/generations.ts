@@ -39,7 +39,7 @@ const REMEMBERED_MS = 3600_000;
 
 /**
  * The generations that still count at `now` (ms since the epoch), newest first. Hosts that left the pool `drainMs` ago or
- * earlier, or are not in `known`, are gone from them. Hosts that stay are not: a bucket that moved from one to another when
+ * earlier, or are not in `known`, are gone from them, also when they come back. Hosts that stay are not: a bucket that moved from one to another when
  * weights changed must not cut the flows it had, however old they get. All hosts shape the tables as they did, else the
  * buckets of those that stay would move in the past.
  */
@@ -53,7 +53,6 @@ export function liveGenerations(
   const isGone = (name: string): boolean => !known.has(name) || left.get(name)! + drainMs <= now;
   const live: Generation[] = [];
   for (const [i, g] of generations.entries()) {
-    // Who was gone and has come back has lost the flows it had before.
     const hosts = g.hosts.map((h): Member => (h.gone || isGone(h.name) ? { ...h, gone: true } : h));
     // A newer one with the same table says as much.
     const needless = hosts.every((h) => h.gone) || live.some((newer) => sameHosts(newer.hosts, hosts));
@@ -85,7 +84,7 @@ export function sameHosts(a: readonly WeightedHost[], b: readonly WeightedHost[]
 
 /**
  * Chains of a pool: for every bucket the owners by each generation, newest first, without repetition and without the
- * hosts in `down` and those that are gone. The newest generation is built without them, so that each bucket has a first hop while any host is left.
+ * hosts that are gone.
  *
  * A bucket whose chain is full does not move to a fifth owner, which would cut the flows of the first: it goes to the latest
  * of its owners that takes flows in that generation, until one of them has been without it for an hour. That follows from
@@ -93,20 +92,18 @@ export function sameHosts(a: readonly WeightedHost[], b: readonly WeightedHost[]
  */
 export function chainTable(
   generations: readonly Generation[],
-  down: ReadonlySet<string>,
   size: number,
   key: readonly [number, number],
   build: typeof maglev = maglev,
 ): ChainTable {
-  const owners = generations.flatMap((g) => g.hosts.filter((h) => !h.gone && !down.has(h.name)));
+  const owners = generations.flatMap((g) => g.hosts.filter((h) => !h.gone));
   const names = [...new Set(owners.map((h) => h.name))].sort();
   const index = new Map(names.map((name, i) => [name, i]));
   const planes = Array.from({ length: MAX_CHAIN }, () => new Uint16Array(size).fill(NO_HOST));
   const ages = Array.from({ length: MAX_CHAIN }, () => new Uint8Array(size));
   for (let age = generations.length - 1; age >= 0; age--) {
-    const generation = generations[age]!;
-    const hosts = age === 0 ? generation.hosts.filter((h) => !down.has(h.name)) : generation.hosts;
-    const ids = Uint16Array.from(hosts, (h) => (h.gone ? NO_HOST : (index.get(h.name) ?? NO_HOST)));
+    const { hosts } = generations[age]!;
+    const ids = Uint16Array.from(hosts, (h) => (h.gone ? NO_HOST : index.get(h.name)!));
     const takes = new Uint8Array(names.length);
     hosts.forEach(({ weight }, i) => {
       if (ids[i] !== NO_HOST && weight > 0) takes[ids[i]!] = 1;

@@ -189,6 +189,17 @@ const BAD: [what: string, input: string, ...lines: string[]][] = [
     "flowTable.size: 1 is not valid here (write a whole number from 1024 to 16777216)",
   ],
   ["unknown io mode", `${GOOD}io: { mode: dpdk }\n`, 'io.mode: "dpdk" is not known (one of af-packet, tun)'],
+  ["no CPUs", `${GOOD}io: { cpus: [] }\n`, "io.cpus: no CPU (write [0, 1])"],
+  [
+    "a CPU that is none",
+    `${GOOD}io: { cpus: [0, x] }\n`,
+    'io.cpus[1]: "x" is not valid here (write a whole number from 0 to 1023)',
+  ],
+  [
+    "endless polling",
+    `${GOOD}io: { busyPollUs: 1e6 }\n`,
+    "io.busyPollUs: 1000000 is not valid here (write a whole number from 0 to 100000)",
+  ],
   ["no workers", `${GOOD}io: { workers: 0 }\n`, "io.workers: 0 is not valid here (write a whole number from 1 to 64)"],
   [
     "device name too long",
@@ -306,7 +317,12 @@ test("defaults", () => {
   const config = good(GOOD);
   assert.deepEqual(
     [config.gue, config.table, config.flowTable, config.io],
-    [{ port: 6080 }, { size: 65537, drainSeconds: 300 }, { size: 1_000_000 }, { mode: "af-packet", uplink: null, workers: 2 }],
+    [
+      { port: 6080 },
+      { size: 65537, drainSeconds: 300 },
+      { size: 1_000_000 },
+      { mode: "af-packet", uplink: null, workers: 2, cpus: null, busyPollUs: 0 },
+    ],
   );
   const [s1, s2] = config.hosts;
   assert.deepEqual([s1!.weight, s1!.state, s2!.weight, s2!.state], [1, "active", 3, "draining"]);
