@@ -1,5 +1,6 @@
 /** Who and where an agent is, and what it wants of its host's network: all that follows from options, config and the host's state. */
 import type { Config, HostConfig } from "./config.ts";
+import { requireCpus } from "./cpus.ts";
 import { Failure } from "./failure.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { runtimeDirOf } from "./instance.ts";
@@ -33,6 +34,7 @@ export function findPlace(options: AgentOptions, state: HostState): Place {
   const loaded = loadUsable(options.config);
   if ("errors" in loaded) throw new Failure(loaded.errors, 2);
   const { config } = loaded;
+  requireCpus(options.config, config.io.cpus);
   const host = ownHost(config, options.config, options.host, state);
   const uplink = findUplink(config, options.config, options.uplink, host, state);
   return { config, host, uplink, instance: options.instance ?? host.name, mtu: outerMtu(host, state) };

@@ -85,6 +85,10 @@ test("what cannot change while the agent runs is refused, by field", () => {
     "c.yaml: io.mode: cannot change from af-packet to tun while the agent runs (change it back, or restart the agents)",
     "c.yaml: io.workers: cannot change from 2 to 4 while the agent runs (change it back, or restart the agents)",
   ]);
+  assert.deepEqual(lines(`${TEXT}io: { cpus: [0, 1], busyPollUs: 50 }\n`), [
+    "c.yaml: io.cpus: cannot change from none to [0, 1] while the agent runs (change it back, or restart the agents)",
+    "c.yaml: io.busyPollUs: cannot change from 0 to 50 while the agent runs (change it back, or restart the agents)",
+  ]);
   assert.deepEqual(lines(TEXT.replace("0123", "3210")), [
     "c.yaml: seed: cannot change while the agent runs (change it back, or restart the agents)",
   ]);
