@@ -42,7 +42,8 @@ export class Agent implements Giver {
   #config: Config;
   #desired: Desired | null = null;
   #pool: WorkerPool | null = null;
-  #started = false;
+  #death: string | null = null;
+  #onDeath: (reason: string) => void = () => {};
   #server: HandoverServer | null = null;
   #drained: NodeJS.Timeout | undefined;
   #drainAt: number | null = null;
@@ -82,17 +83,22 @@ export class Agent implements Giver {
   /** Starts the workers and takes the VIPs over; `onDeath` is called if a worker dies later on. */
   async start(onDeath: (reason: string) => void): Promise<void> {
     this.#publish(this.#config);
-    const pool = this.#startWorkers(onDeath);
+    const pool = this.#startWorkers();
     pool.begin();
     // The threads load their code while this one runs `ip`.
     this.#desired = this.#holdings.network.setUp((state) => desiredOf(this.#place, state));
     await pool.running();
-    this.#started = true;
+    this.#mind(onDeath);
     this.#watchRoutes();
   }
 
-  /** `onDeath` is for workers that have run; what they die of before that comes as an error from the pool. */
-  #startWorkers(onDeath: (reason: string) => void): WorkerPool {
+  /** A worker's death, also one before now, is the agent's from now on. */
+  #mind(onDeath: (reason: string) => void): void {
+    this.#onDeath = onDeath;
+    if (this.#death !== null) onDeath(this.#death);
+  }
+
+  #startWorkers(): WorkerPool {
     const { config, uplink } = this.#place;
     const { claim, descriptors } = this.#holdings;
     const { senders4, senders6, rawFd4, rawFd6 } = descriptors.set;
@@ -113,15 +119,16 @@ export class Agent implements Giver {
     const cpuOf = (index: number): number => (cpus === null ? -1 : cpus[index % cpus.length]!);
     const options = descriptors.workers.map((own, index) => ({ ...shared, ...own, cpu: cpuOf(index), busyPollUs }));
     const died = (reason: string): void => {
-      if (this.#started) onDeath(reason);
+      this.#death = reason;
+      this.#onDeath(reason);
     };
     this.#pool = new WorkerPool(claim.dir, options, () => descriptors.wake(), died);
     return this.#pool;
   }
 
   /** Makes all ready to run in the place of the agent that still does. */
-  async standBy(onDeath: (reason: string) => void): Promise<void> {
-    await this.#startWorkers(onDeath).ready();
+  async standBy(): Promise<void> {
+    await this.#startWorkers().ready();
   }
 
   /**
@@ -133,7 +140,6 @@ export class Agent implements Giver {
     if (!asked) pool.begin();
     else if (!pool.beginAfter()) throw new Error("it did not wait any longer");
     const at = await pool.running();
-    this.#started = true;
     this.#holdings.claim.write(infoOf(this.#options, this.#place));
     return at;
   }
@@ -143,9 +149,13 @@ export class Agent implements Giver {
     return this.#pool?.allowed ?? false;
   }
 
-  /** The other agent is gone for good: from now on this one does all that an agent does, and its own config counts. */
-  settle(): void {
+  /**
+   * The other agent is gone for good: from now on this one does all that an agent does, and its own config counts. `onDeath` is called
+   * if a worker has died meanwhile or dies later on.
+   */
+  settle(onDeath: (reason: string) => void): void {
     this.#ours = true;
+    this.#mind(onDeath);
     const { drops, network } = this.#holdings;
     drops.resume();
     this.#watchRoutes();
@@ -185,12 +195,14 @@ export class Agent implements Giver {
 
   goOn(): void {
     const { claim, drops } = this.#holdings;
-    if (!this.runs) {
-      this.#pool!.begin();
-      claim.write(infoOf(this.#options, this.#place));
-    }
+    if (!this.runs) this.#pool!.begin();
     this.#frozen = false;
     drops.resume();
+    try {
+      claim.write(infoOf(this.#options, this.#place));
+    } catch (error) {
+      this.#log.error({ err: error }, `what others read of this agent may be wrong: ${(error as Error).message}`);
+    }
     this.#watchRoutes();
     if (this.#drainAt !== null) this.#drainBy(this.#drainAt);
     if (this.#asked) this.reload();

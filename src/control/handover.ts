@@ -90,14 +90,15 @@ export class HandoverServer {
   async #serve(socket: Socket): Promise<void> {
     const link = new Link(socket);
     const refuse = (why: string): void => link.end({ type: "refused", why });
-    const [, uid] = native().peerCredentials(descriptorOf(socket));
-    if (uid !== 0 && uid !== process.geteuid?.()) return refuse("only root and the user that the agent runs as may take over");
     let first: Message;
     try {
       first = await link.next(HELLO_MS);
     } catch (error) {
       return refuse((error as Error).message);
     }
+    // Not before it has been heard: one whose word is not read may not read the answer either.
+    const [, uid] = native().peerCredentials(descriptorOf(socket));
+    if (uid !== 0 && uid !== process.geteuid?.()) return refuse("only root and the user that the agent runs as may take over");
     if (first.type === "descriptors") this.#give(socket);
     else if (first.type !== "hello") refuse(`"${first.type}" came where "hello" was to come`);
     else if (first.protocol !== PROTOCOL) refuse(`it speaks version ${PROTOCOL} of takeovers, not ${first.protocol}`);
@@ -129,10 +130,11 @@ export class HandoverServer {
         end();
       },
       (error: Error) => {
-        link.end({ type: "refused", why: error instanceof Gone ? "it was thought to be gone" : error.message });
-        this.#current = null;
-        this.#log.warn({ pid }, `pid ${pid} has not taken over: ${error.message}`);
+        // First of all: until then nobody may be forwarding.
         this.#giver.goOn();
+        this.#current = null;
+        link.end({ type: "refused", why: error instanceof Gone ? "it was thought to be gone" : error.message });
+        this.#log.warn({ pid }, `pid ${pid} has not taken over: ${error.message}`);
         end();
       },
     );

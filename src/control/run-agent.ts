@@ -54,7 +54,7 @@ export async function runAgent(options: AgentOptions, takeover: boolean, log: Lo
   try {
     let [more, text]: [object, string] = [{}, "ready"];
     if (takeover) {
-      const { agent: taken, ...how } = await takeOver(options, log, told.signal, died);
+      const { agent: taken, ...how } = await takeOver(options, log, told.signal);
       agent = taken;
       [more, text] = [{ takeover: how }, describe(how)];
     } else {
@@ -66,7 +66,7 @@ export async function runAgent(options: AgentOptions, takeover: boolean, log: Lo
       log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
     );
     log.info({ ready: true, ...agent.facts, generation: agent.generation, ...more }, text);
-    if (takeover) agent.settle();
+    if (takeover) agent.settle(died);
     agent.listen(() => end(0));
     if (asked) reload();
     const code = await ended;

@@ -45,9 +45,11 @@ async function reach(dir: string): Promise<Socket> {
     if (code === "EACCES") throw new Failure(`${path}: no permission (run as root, or as the user that the agent runs as)`);
     if (!isClaimed(dir))
       throw new Failure(`${dir}: no agent is running here that could be taken over (start without --takeover)`);
-    const why =
-      code === "ENOENT" || code === "ECONNREFUSED" ? "is of a version that cannot, or is being taken over already" : message;
-    throw new Failure(`${dir}: ${whoIsIn(dir)} cannot be taken over: it ${why} (stop it and start without --takeover)`);
+    const absent = "is just starting, or is being taken over already, or its version cannot do it";
+    const why = code === "ENOENT" || code === "ECONNREFUSED" ? `it ${absent}` : message;
+    throw new Failure(
+      `${dir}: ${whoIsIn(dir)} cannot be taken over: ${why} (try again, or stop it and start without --takeover)`,
+    );
   }
 }
 
@@ -79,13 +81,11 @@ class Taker {
   readonly #state: HostState = readHostState();
   readonly #place: Place;
   readonly #dir: string;
-  readonly #onDeath: (reason: string) => void;
   #agent: Agent | null = null;
 
-  constructor(options: AgentOptions, log: Logger, onDeath: (reason: string) => void) {
+  constructor(options: AgentOptions, log: Logger) {
     this.#options = options;
     this.#log = log;
-    this.#onDeath = onDeath;
     this.#place = findPlace(options, this.#state);
     requireMeans(this.#place);
     this.#dir = directoryOf(options, this.#place);
@@ -102,7 +102,7 @@ class Taker {
       const offer = await link.expect("offer", OFFER_MS);
       pid = offer.pid;
       const agent = this.#adopt(offer);
-      await agent.standBy(this.#onDeath);
+      await agent.standBy();
       signal.throwIfAborted();
       const released = await this.#release(link, pid);
       // From here on the other one has to be heard out.
@@ -172,13 +172,8 @@ class Taker {
 
 /**
  * Takes the place of the agent that runs in the runtime directory. Throws a Failure when that cannot be, with the other going on as
- * before, and the reason of `signal` when that is raised in time. `onDeath` as for Agent.start().
+ * before, and the reason of `signal` when that is raised in time. The agent is to be settled then.
  */
-export async function takeOver(
-  options: AgentOptions,
-  log: Logger,
-  signal: AbortSignal,
-  onDeath: (reason: string) => void,
-): Promise<Takeover> {
-  return await new Taker(options, log, onDeath).run(signal);
+export async function takeOver(options: AgentOptions, log: Logger, signal: AbortSignal): Promise<Takeover> {
+  return await new Taker(options, log).run(signal);
 }

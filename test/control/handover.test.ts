@@ -134,7 +134,7 @@ test("a second one is refused while the first takes over, and may when that has 
   await first.expect("offer", MS);
   await refused(await say({ ...HELLO, pid: 5 }), "pid 4711 is taking over from it already");
   first.end({ type: "abandoned", why: "no memory" });
-  while (asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+  while (logged.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
   assert.deepEqual([asked, logged], [["freeze", "goOn"], ["pid 4711 has not taken over: no memory"]]);
   const second = await say({ ...HELLO, pid: 5 });
   await second.expect("offer", MS);
@@ -169,9 +169,9 @@ test("gone, out of turn, or workers that do not stop: the agent goes on", async 
     const link = await say(HELLO);
     await link.expect("offer", MS);
     await act(link);
-    while (!asked.includes("goOn")) await new Promise((resolve) => setTimeout(resolve, 2));
+    while (logged.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
     assert.deepEqual(logged, [`pid 4711 has not taken over: ${why}`], what);
-    assert.ok(!asked.includes("handedOver"), what);
+    assert.equal(asked.at(-1), "goOn", what);
   }
 });
 

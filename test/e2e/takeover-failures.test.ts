@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { namespaceObstacle, runInNamespace } from "../support/netns.ts";
 
-for (const script of ["takeover-failures", "takeover-refused"]) {
+for (const script of ["takeover-failures", "takeover-late", "takeover-refused"]) {
   test(`${script}, in a namespace`, { skip: namespaceObstacle() ?? false }, () => {
     runInNamespace(new URL(`./${script}.netns.js`, import.meta.url));
   });

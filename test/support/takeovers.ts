@@ -4,10 +4,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { CHURN_PORT } from "../../src/lab/churn-session.ts";
+import { readStatus } from "../../src/control/status.ts";
+import { CHURN_PORT, type Place, type SessionEvent } from "../../src/lab/churn-session.ts";
 import { AgentProcess } from "./agent.ts";
 import { until } from "./netns.ts";
-import { CONFIG as ONE_PORT } from "./one-host.ts";
+import { answering, CONFIG as ONE_PORT, onNeighbour, VIPS } from "./one-host.ts";
 
 /** Serves the churn lab's sessions too. */
 export const CONFIG = ONE_PORT.replace("{ tcp: [8080] }", `{ tcp: [8080, ${CHURN_PORT}], udp: [${CHURN_PORT}] }`);
@@ -66,3 +67,42 @@ export async function stopped(agent: AgentProcess): Promise<void> {
   assert.equal(await agent.ended(), 0, agent.lines.join("\n"));
   assert.match(agent.messages.at(-1)!.msg, /^stopped, the host's network is as it was$/);
 }
+
+/** Looks that the VIPs and these addresses answer: a busy machine has a few tries. */
+export async function serves(more: readonly string[] = []): Promise<void> {
+  const wanted = [...VIPS, ...more];
+  let answered: string[] = [];
+  for (let tries = 0; tries < 5 && answered.length < wanted.length; tries++) answered = await answering(wanted);
+  assert.deepEqual(answered, wanted);
+}
+
+/** Sessions of both protocols and families that exchange messages the whole time. Gives what is to be called in the end. */
+export async function sessions(): Promise<() => Promise<void>> {
+  const server = new Program(node("src/lab/churn-server", "s1", `${CHURN_PORT}`, "192.0.2.10", "2001:db8::10"));
+  await server.said("ready");
+  const places = (["tcp", "udp"] as const).flatMap((protocol) =>
+    ([4, 6] as const).flatMap((family) =>
+      [0, 1].map((i): Place => {
+        const [target, source] = family === 4 ? ["192.0.2.10", "10.9.9.2"] : ["2001:db8::10", "fd09::2"];
+        return { protocol, family, target, source, port: 20_000 + 10 * family + i, step: 100, lifeMs: null };
+      }),
+    ),
+  );
+  const client = new Program(onNeighbour(node("src/lab/churn-client", JSON.stringify(places), "10000")));
+  const events = (): SessionEvent[] => client.lines.map((line) => JSON.parse(line) as SessionEvent);
+  await until("all sessions", () => events().length >= places.length, PATIENCE_MS);
+  return async () => {
+    client.child.stdin!.end();
+    await client.said(/"end"/);
+    const [end] = events().splice(-1);
+    assert.deepEqual(
+      events().filter(({ event }) => event !== "open" && event !== "end"),
+      [],
+    );
+    assert.ok(end?.event === "end" && end.answered > 8 * 10, JSON.stringify(end));
+    await server.killed();
+  };
+}
+
+/** The agent that others see in a runtime directory. */
+export const pidIn = (runtime: string): number => readStatus(runtime).pid;
