@@ -132,29 +132,37 @@ for (const mode of ["af-packet", "tun"] as const) {
   });
 }
 
+/** What the kernel reports of rules, addresses and routes while something is done. */
+async function monitored(work: () => void): Promise<string> {
+  let seen = "";
+  const monitor = spawn("ip", ["monitor", "rule", "address", "route"], { stdio: ["ignore", "pipe", "inherit"] });
+  monitor.stdout.on("data", (text) => {
+    seen += text;
+  });
+  // A change of its own tells that it listens, and later that it has heard all.
+  const mark = async (address: string): Promise<void> => {
+    ip(`addr add ${address}/32 dev n0`);
+    await until("ip monitor", () => seen.includes(address));
+    ip(`addr del ${address}/32 dev n0`);
+  };
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await mark("192.0.2.201");
+  seen = "";
+  work();
+  await mark("192.0.2.202");
+  monitor.kill();
+  return seen;
+}
+
 for (const mode of ["af-packet", "tun"] as const) {
   test(`${mode}: what an agent that died had left stays all the time, but for what is not wanted any more`, async () => {
     instance("a").setUp(desire("a", mode, VIPS.slice(0, 3)));
     // Its TUN died with it, and the routes to it.
     native().close(tuns[0]!);
     tuns[0] = native().openTun("hafl-a", true);
-    let seen = "";
-    const monitor = spawn("ip", ["monitor", "rule", "address", "route"], { stdio: ["ignore", "pipe", "inherit"] });
-    monitor.stdout.on("data", (text) => {
-      seen += text;
+    const seen = await monitored(() => {
+      instance("a").setUp(desire("a", mode, [VIPS[0]!, VIPS[2]!, VIPS[3]!]));
     });
-    // A change of its own tells that it listens, and later that it has heard all.
-    const mark = async (address: string): Promise<void> => {
-      ip(`addr add ${address}/32 dev n0`);
-      await until("ip monitor", () => seen.includes(address));
-      ip(`addr del ${address}/32 dev n0`);
-    };
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await mark("192.0.2.201");
-    seen = "";
-    instance("a").setUp(desire("a", mode, [VIPS[0]!, VIPS[2]!, VIPS[3]!]));
-    await mark("192.0.2.202");
-    monitor.kill();
     const deleted = seen.split("\n").filter((line) => line.startsWith("Deleted") && !/192\.0\.2\.20|fe80|ff00/.test(line));
     assert.ok(deleted.length > 0 && deleted.every((line) => line.includes("198.51.100.")), deleted.join("\n"));
     assert.match(ip("-6 route get 2001:db8:1::77"), /^local/);
@@ -170,6 +178,25 @@ test("an IPv6 address that another instance has added is there before the kernel
   instance("b").setUp(desire("b", "af-packet"));
   for (const name of ["a", "b"]) assert.deepEqual(instance(name).undo(), []);
 });
+
+for (const mode of ["af-packet", "tun"] as const) {
+  test(`${mode}: who takes over touches nothing that is as it should be, puts right what is not, and what cannot be stays`, async () => {
+    const desired = instance("a").setUp(desire("a", mode));
+    const before = hostNetwork();
+    const seen = await monitored(() => instance("a").renew(desired));
+    const deleted = seen.split("\n").filter((line) => line.startsWith("Deleted") && !/192\.0\.2\.20|fe80|ff00/.test(line));
+    assert.deepEqual(deleted, []);
+    assert.equal(hostNetwork(), before);
+    ip("addr del 192.0.2.10/32 dev lo");
+    ip("-6 rule del pref 1");
+    assert.notEqual(hostNetwork(), before);
+    instance("a").renew(desired);
+    assert.equal(hostNetwork(), before);
+    assert.throws(() => instance("a").renew({ ...desired, tun: "hafl-none" }), /hafl-none/);
+    assert.equal(hostNetwork(), before);
+    assert.deepEqual(instance("a").undo(), []);
+  });
+}
 
 test("VIPs come and go while it runs", () => {
   const network = instance("a");
