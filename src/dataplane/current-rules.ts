@@ -1,6 +1,6 @@
 /** The drop rules of the current generation, as one worker sees them: read again when the generation changes. */
 import { native } from "../io/native.ts";
-import { limitsPath, readRulesText, ruleCountersPath, samplesPath } from "../io/rule-files.ts";
+import { limitsPath, readRulesText, ruleCountersPath, rulesStamp, samplesPath } from "../io/rule-files.ts";
 import { BUCKETS_BYTES } from "../shm/bucket-layout.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
 import { decodeRules, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
@@ -13,6 +13,7 @@ export class CurrentRules {
   readonly #worker: number;
   readonly #workers: number;
   #generation = -1;
+  #stamp = -1n;
   #text = "";
   #rules: DropRules | null = null;
 
@@ -26,6 +27,9 @@ export class CurrentRules {
   take(tables: Tables): DropRules | null {
     if (tables.generation === this.#generation) return this.#rules;
     this.#generation = tables.generation;
+    const stamp = rulesStamp(this.#dir);
+    if (stamp === this.#stamp) return this.#rules;
+    this.#stamp = stamp;
     const text = readRulesText(this.#dir);
     if (text === this.#text) return this.#rules;
     this.#text = text;

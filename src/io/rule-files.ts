@@ -1,5 +1,5 @@
 /** Files of drop rules in a runtime directory: the rules themselves, their counters, their limits, the samples taken for them. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeRules, encodeRules, type RulesFile } from "../shm/rules.ts";
 
@@ -13,6 +13,12 @@ export function writeRules(dir: string, rules: RulesFile): void {
   const path = rulesPath(dir);
   writeFileSync(`${path}.new`, encodeRules(rules), { mode: 0o600 });
   renameSync(`${path}.new`, path);
+}
+
+/** Something that differs when the file is another: most generations have the rules of the one before, and looking costs less than reading. */
+export function rulesStamp(dir: string): bigint {
+  const status = statSync(rulesPath(dir), { bigint: true, throwIfNoEntry: false });
+  return status === undefined ? 0n : status.mtimeNs ^ (status.ino << 64n);
 }
 
 /** The rules' text, the empty string when there is no such file. */
