@@ -172,9 +172,9 @@ export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: numb
     for (let i = start; i < start + LINE_WAYS; i++) {
       const info = w[i + INFO]!;
       const seen = w[i + SEEN]!;
-      if (info === 0) {
-        if (free < 0) free = i;
-      } else if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) {
+      // Lines fill up from their first entry on, a set's second line after its first: behind one never used there is none.
+      if (info === 0) return ~(free >= 0 ? free : i);
+      if (w[i] === hash && (w[i + TAG2]! ^ vouch(info)) === hash2) {
         return now - seen > IDLE_LIMIT ? ~i : i;
       } else if (now - seen > IDLE_LIMIT) {
         if (free < 0) free = i;
