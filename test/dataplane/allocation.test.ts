@@ -11,13 +11,12 @@ const PROGRAM = `
   const { benchConfig } = await import(${JSON.stringify(new URL("../../src/cli/bench.js", import.meta.url).href)});
   const { benchHotPath } = await pipeline("bench/hot-path.ts");
   const used = new Float64Array(100);
-  let packets = 0;
-  // On a busy machine V8 takes its time to compile, and what is not compiled allocates.
   benchHotPath(benchConfig(), 1000, 60, (round) => {
-    if (round === 50) process.stdout.write("begin\\n");
+    if (round === 20) process.stdout.write("begin\\n");
     used[round] = process.memoryUsage().heapUsed;
   });
-  process.stdout.write("grown " + (used[60] - used[50]) + "\\n");
+  const grown = Array.from({ length: 40 }, (_, i) => used[21 + i] - used[20 + i]).sort((a, b) => a - b);
+  process.stdout.write("grown " + grown[20] + "\\n");
 `;
 
 test("the hot path allocates nothing", () => {
@@ -29,6 +28,7 @@ test("the hot path allocates nothing", () => {
   const since = run.stdout.slice(run.stdout.indexOf("begin"));
   assert.doesNotMatch(since, /Scavenge|Mark-Compact/, "something was collected");
   const grown = Number(/grown (-?\d+)/.exec(since)?.[1]);
-  // Ten rounds of 200,000 packets through each stage: a byte for every packet would be ten times as much.
-  assert.ok(grown < 1_000_000, `${grown} bytes after 10,000,000 packets`);
+  // The median of 40 rounds: in one where a way is taken for the first time V8 throws its code away, and what is not compiled
+  // allocates. A round is 200,000 packets through each of four stages: a byte for every packet would be eight times as much.
+  assert.ok(grown < 100_000, `${grown} bytes in 800,000 packets`);
 });
