@@ -10,7 +10,14 @@ import { fileURLToPath } from "node:url";
 import { type AstNodeLocation, type Plugin, type RollupError, rollup } from "rollup";
 
 /** By their path below src/; the bundles have the same below dist/bundle/, so that paths relative to them stay right. */
-const PROGRAMS = ["dataplane/worker.js", "replay/replay.js", "bench/hot-path.js"];
+const PROGRAMS = [
+  "dataplane/worker.js",
+  "replay/replay.js",
+  "bench/hot-path.js",
+  "bench/many-flows.js",
+  "bench/offload.js",
+  "bench/swap-worker.js",
+];
 
 const folder = (name: string): string => fileURLToPath(new URL(`../../${name}/`, import.meta.url));
 

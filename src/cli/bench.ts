@@ -2,6 +2,8 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { Measurement } from "../bench/measure.ts";
 import { type Config, parseConfig } from "../control/config.ts";
+import { registerLab } from "./bench-lab.ts";
+import { registerParts } from "./bench-parts.ts";
 import type { CliEnv } from "./env.ts";
 import { pipeline } from "./pipeline.ts";
 
@@ -69,4 +71,6 @@ export function register(program: Command, env: CliEnv): void {
       if (progress) env.stderr.write("\r\x1b[K");
       env.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : table(result));
     });
+  registerParts(bench, env, benchConfig);
+  registerLab(bench, env);
 }

@@ -10,7 +10,9 @@ import { labNames, namespacesOf } from "../lab/state.ts";
 import { textTable } from "../lab/text-table.ts";
 import { isLabName, type LabSpec, namespaceOf, parseNamespace, VIP } from "../lab/topology.ts";
 import type { CliEnv } from "./env.ts";
+import { interruptible } from "./interruptible.ts";
 import { createLookup } from "./lookup.ts";
+import { whole } from "./numbers.ts";
 import { readAgentCounts } from "./stats.ts";
 
 const DEFAULT_NAME = "lab";
@@ -39,12 +41,6 @@ function labName(text: string): string {
   return text;
 }
 
-const whole = (least: number, most: number) => (text: string) => {
-  const n = Number(text);
-  if (!/^\d+$/.test(text) || n < least || n > most) throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
-  return n;
-};
-
 function weightList(text: string): number[] {
   const weights = text.split(",").map(Number);
   if (!/^\d+(,\d+)*$/.test(text) || weights.every((w) => w === 0) || weights.some((w) => w > 65535))
@@ -70,26 +66,6 @@ function specOf(name: string, options: UpOptions): LabSpec {
   if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
   const { clients, io, workers, dips } = options;
   return { name, hosts, clients, io, workers, weights, dips };
-}
-
-/** Runs something that an interrupt may stop: it sees the signal, takes away what it made, and then we end. */
-async function interruptible(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const abort = new AbortController();
-  let code = 0;
-  const on = (number: number) => () => {
-    code = 128 + number;
-    abort.abort(new Error("interrupted"));
-  };
-  const handlers = { SIGINT: on(2), SIGTERM: on(15), SIGHUP: on(1) } as const;
-  for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
-  try {
-    await run(abort.signal);
-  } catch (error) {
-    if (code === 0) throw error;
-  } finally {
-    for (const [name, handler] of Object.entries(handlers)) process.off(name, handler);
-  }
-  if (code !== 0) process.exitCode = code;
 }
 
 function needRoot(): void {

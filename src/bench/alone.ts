@@ -1,0 +1,31 @@
+/** The benchmarks that need no network, each in a process of its own, as part of a run in the lab. */
+import { spawn } from "node:child_process";
+import { ended, nodeProgram } from "../lab/namespace.ts";
+import type { Measurement } from "./measure.ts";
+
+/** What `hafl bench` calls them. */
+export const ALONE = ["hot-path", "table", "flows", "offload"] as const;
+export type AloneName = (typeof ALONE)[number];
+export type Alone = Readonly<Partial<Record<AloneName, Readonly<Record<string, Measurement>>>>>;
+
+/** Runs one of them. Throws with its last line when it fails. */
+export async function runAlone(
+  name: AloneName,
+  rounds: number,
+  smoke: boolean,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, Measurement>>> {
+  const short = smoke && name === "flows" ? ["--flows", "20000"] : [];
+  const [command, ...args] = nodeProgram("cli/main.ts", ["bench", name, "--rounds", `${rounds}`, "--json", ...short]);
+  const child = spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"], signal });
+  let out = "";
+  let error = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    out += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    error += chunk.toString();
+  });
+  if ((await ended(child)) !== 0) throw new Error(`hafl bench ${name}: ${error.trim().split("\n").at(-1)}`);
+  return JSON.parse(out) as Record<string, Measurement>;
+}
