@@ -2,7 +2,8 @@
 # What `npm start` and `npm test` run first: packages of the system, packages of npm, then the build.
 #
 #   sh netns-scripts/setup.sh          what is needed to build and to run the lab
-#   sh netns-scripts/setup.sh test     also what the tests look with (curl, ethtool, tcpdump), and nftables for egress IPs
+#   sh netns-scripts/setup.sh test     also what the tests look with (curl, ethtool, tcpdump), nftables for egress IPs, and the programs
+#                                      that the benchmark's smoke run measures with, unpacked below dist/
 #
 # Each step is skipped when nothing is to be done, so that a second start costs a few seconds. What is missing is
 # installed when we are root on a Debian or Ubuntu; otherwise one line says what to do.
@@ -107,6 +108,11 @@ if [ "$install_npm" = yes ]; then
   quietly npm ci --no-progress || die "npm ci failed (above)"
   node -e 'require("cap")' 2>/dev/null ||
     say "optional addon cap was not built, its features are off (it needs libpcap-dev; then remove node_modules and start again)"
+fi
+
+# Only root runs the tests that need them. What cannot be had is left out there, with a line.
+if [ "${1-}" = test ] && apt_ready; then
+  sh netns-scripts/bench-tools.sh dist/bench/tools || say "the benchmark's smoke run leaves out what is missing"
 fi
 
 # --- build ---------------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@
  * them to one peer: one sendmsg with UDP_SEGMENT for as many packets of one size as destination and source port allow, 60 at
  * most. Nothing is parsed but the header lengths, nothing looked up, remembered, counted or checked; there is one peer and its sockets are connected.
  *
- * SOURCE_PORTS 64 is what a director of this design has to do (design.md: at least 64 ports, all packets of a flow by one of them), so packets
- * are sorted by a cheap mix of addresses and ports; a burst then leaves in up to 64 trains. SOURCE_PORTS 1 leaves that out: a burst
- * leaves in two or three trains, at the price of having one path and one receive queue between two hosts.
+ * SOURCE_PORTS 64 is what any director has to do whose packets are to be spread by the network and the receiver's queues: flows leave by 64
+ * ports, all packets of a flow by the same. Packets are sorted by a cheap mix of addresses and ports; a burst leaves in up to 64
+ * trains, which are long only when bursts are (2 packets with a BURST of 128, 8 with 512). SOURCE_PORTS 1 leaves that out: one path
+ * and one queue between two hosts.
  *
  * Runs until its standard input ends. Prints "ready", then {"packets":N,"trains":N,"bursts":N,"dropped":N}; dropped: what the
  * socket had no room for.

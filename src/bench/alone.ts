@@ -8,6 +8,14 @@ export const ALONE = ["hot-path", "table", "flows", "offload"] as const;
 export type AloneName = (typeof ALONE)[number];
 export type Alone = Readonly<Partial<Record<AloneName, Readonly<Record<string, Measurement>>>>>;
 
+/** What makes them small. */
+const SMOKE: Readonly<Record<AloneName, readonly string[]>> = {
+  "hot-path": [],
+  table: ["--hosts", "50"],
+  flows: ["--flows", "20000"],
+  offload: [],
+};
+
 /** Runs one of them. Throws with its last line when it fails. */
 export async function runAlone(
   name: AloneName,
@@ -15,7 +23,7 @@ export async function runAlone(
   smoke: boolean,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, Measurement>>> {
-  const short = smoke && name === "flows" ? ["--flows", "20000"] : [];
+  const short = smoke ? SMOKE[name] : [];
   const [command, ...args] = nodeProgram("cli/main.ts", ["bench", name, "--rounds", `${rounds}`, "--json", ...short]);
   const child = spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"], signal });
   let out = "";

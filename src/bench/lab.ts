@@ -1,5 +1,4 @@
 /** The benchmark in the lab: raises the test stand, measures part by part, takes it down. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { ALONE, type Alone, type AloneName, runAlone } from "./alone.ts";
 import { download, twoFlows, upload } from "./bulk.ts";
 import { Figures } from "./figures.ts";
@@ -81,7 +80,7 @@ interface Plan {
 }
 
 /** What is to be measured on this machine: parts, and paths of each. */
-function planParts({ only, peers: wanted, workers }: LabOptions): Plan {
+function planParts({ only, peers: wanted, workers, smoke }: LabOptions): Plan {
   const leftOut = new Set<string>();
   const available = availablePeers();
   for (const peer of wanted) if (peer in HOW_TO_GET && !available.has(peer)) leftOut.add(HOW_TO_GET[peer]!);
@@ -99,6 +98,8 @@ function planParts({ only, peers: wanted, workers }: LabOptions): Plan {
     const missing = part.needs.filter((name) => findTool(name) === null);
     for (const name of missing) leftOut.add(`${part.name}: ${howToGet(name)}`);
     const paths = part.paths.filter(usable);
+    // The others are seen to work in parts that are much the same.
+    if (smoke && (part === download || part === loadedLatency)) paths.splice(2);
     if (part === loss && !(only.includes(small.name) && peers.has("floor"))) {
       leftOut.add(
         "loss: the rate is one of the floor's, which is measured with small (--only small,loss, and floor among --peers)",
@@ -130,7 +131,7 @@ async function measureParts(plan: Plan, options: LabOptions, figures: Figures, l
   const { parts, pairs, peers } = plan;
   if (parts.length === 0) return;
   say(`raising the test stand: ${pairs.length} pairs of director and target, ${[...peers].join(", ")}`);
-  const stand = await raiseStand(pairs, peers, findTool("nginx") !== null, signal);
+  const stand = await raiseStand(pairs, peers, signal);
   try {
     const medianOf = (figure: string, path: PathName): number | undefined => figures.medianOf(figure, path);
     const run: Run = { stand, seconds: options.seconds, smoke: options.smoke, medianOf };
@@ -147,6 +148,16 @@ async function measureParts(plan: Plan, options: LabOptions, figures: Figures, l
   }
 }
 
+async function measureAlone({ only, rounds, smoke }: LabOptions, signal: AbortSignal, say: Say): Promise<Alone> {
+  const alone: Partial<Record<AloneName, Alone[AloneName]>> = {};
+  for (const name of ALONE.filter((one) => only.includes(one))) {
+    signal.throwIfAborted();
+    say(`${name}, in a process of its own`);
+    alone[name] = await runAlone(name, rounds, smoke, signal);
+  }
+  return alone;
+}
+
 /** Runs it all. Throws when a measurement fails; nothing is left behind then either. */
 export async function runBenchLab(options: LabOptions, signal: AbortSignal, say: Say): Promise<LabResult> {
   const begun = performance.now();
@@ -155,12 +166,7 @@ export async function runBenchLab(options: LabOptions, signal: AbortSignal, say:
   for (const text of plan.leftOut) say(`left out: ${text}`);
   const figures = new Figures();
   const loads: number[] = [];
-  const alone: Partial<Record<AloneName, Alone[AloneName]>> = {};
-  for (const name of ALONE.filter((one) => options.only.includes(one))) {
-    say(`${name}`);
-    alone[name] = await runAlone(name, options.rounds, options.smoke, signal);
-    await sleep(0, undefined, { signal });
-  }
+  const alone = await measureAlone(options, signal, say);
   await measureParts(plan, options, figures, loads, signal, say);
   const minutes = (performance.now() - begun) / 60_000;
   return { machine, options, figures, alone, leftOut: plan.leftOut, loads, minutes };

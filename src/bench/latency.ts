@@ -11,7 +11,7 @@ import { BY_HAND_VIP, CLIENT, ECHO_PORT, pairsOf, type Stand } from "./stand.ts"
 const EVERY_US = 250;
 /** The load is there before the first question, and goes on until after the last. */
 const LOAD_AHEAD_MS = 300;
-const LOAD_LONGER = 1;
+const LOAD_LONGER = 0.7;
 /** Seconds of the transfer that tells what a whole load is, when upload was not measured. */
 const CAPACITY_SECONDS = 1;
 

@@ -9,9 +9,9 @@ const MARGIN = 16;
 const TITLE = 34;
 const BAR = 15;
 const STEP = 21;
-const LABEL = 158;
+const LABEL = 176;
 /** Room behind the longest bar for its number. */
-const NUMBER = 118;
+const NUMBER = 122;
 const FONT = "font-family='system-ui,-apple-system,Segoe UI,Helvetica,Arial,sans-serif'";
 
 const OURS = "#1d4ed8";
@@ -39,12 +39,12 @@ function panel(entries: readonly Entry[], x: number, y: number): string {
   const bars = entries.map((entry, i) => {
     const top = y + TITLE + i * STEP;
     const width = most > 0 ? Math.max(1, (room * entry.median) / most) : 1;
-    const compared = i === 0 ? "" : `  ${beside(entry.median, first.median, better)}`;
+    const compared = i === 0 ? "" : `<tspan dx='8' fill='#6b7280'>${beside(entry.median, first.median, better)}</tspan>`;
     const weight = entry.path === "haflinger" ? "font-weight='600' " : "";
     return [
       text(x + LABEL - 8, top + 12, 12, `${weight}fill='#1f2937' text-anchor='end'`, LABELS[entry.path]),
       `<rect x='${x + LABEL}' y='${top}' width='${width.toFixed(1)}' height='${BAR}' rx='2' fill='${colour(entry.path)}'/>`,
-      text(x + LABEL + width + 6, top + 12, 12, `${weight}fill='#1f2937'`, `${readable(entry.median)}${compared}`),
+      `<text x='${(x + LABEL + width + 6).toFixed(1)}' y='${top + 12}' font-size='12' ${weight}fill='#1f2937'>${readable(entry.median)}${compared}</text>`,
     ].join("\n");
   });
   const unit = `${title === undefined ? first.unit : `${title}, ${first.unit}`}, ${better} is better`;

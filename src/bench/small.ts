@@ -9,8 +9,8 @@ import { BALANCER, GUE_PORT, ROUTER, SERVER, SMALL_PORT, SMALL_VIP, type Stand }
 import { BY_HAND_MODULES } from "./tools.ts";
 
 const FLOWS = 10_000;
-/** Frames the floor takes at once, as many as a worker. */
-const FLOOR_BURST = 128;
+/** Frames the floor takes at once, if as many wait: the more, the longer its trains. Beyond this nothing is gained. */
+const FLOOR_BURST = 512;
 /** Of what the floor carries, what must pass without loss. */
 export const LOSSLESS_SHARE = 0.8;
 /** Column of /proc/net/packet with the bytes that wait in a socket. */

@@ -27,7 +27,7 @@ import { claimLab, labDir, logFile, runtimeDir } from "../lab/state.ts";
 import { addressOf, hostNames, UPLINK } from "../lab/topology.ts";
 import { type Place, runOn, startOn } from "./namespace-process.ts";
 import { awaitListening, BALANCERS, startPeers, startWebServer } from "./peers.ts";
-import { tool } from "./tools.ts";
+import { findTool } from "./tools.ts";
 
 export const CLIENT = "c1";
 export const ROUTER = "r";
@@ -103,15 +103,17 @@ async function startAgents({ lab, signal }: Place, pair: Pair): Promise<void> {
   await Promise.all(starts);
 }
 
-/** iperf3, echo and, where it is to be had, nginx. They end with the lab. */
-async function startServers(place: Place, node: string, web: boolean): Promise<void> {
-  await spawnDaemon(place.lab, node, [...tool("iperf3"), "-s"], logFile(place.lab, node, "iperf3"));
+/** echo and, where they are to be had, iperf3 and nginx. They end with the lab. */
+async function startServers(place: Place, node: string): Promise<void> {
+  const iperf3 = findTool("iperf3");
+  const web = findTool("nginx") !== null;
+  if (iperf3 !== null) await spawnDaemon(place.lab, node, [...iperf3, "-s"], logFile(place.lab, node, "iperf3"));
   if (web) await startWebServer(place, node, HTTP_PORT);
   await startOn(place, node, "echo", ["server", ECHO_PORT]);
   await awaitListening(
     place,
     node,
-    [BULK_PORT, ...(web ? [HTTP_PORT] : [])].map((port) => `:${port}`),
+    [...(iperf3 === null ? [] : [BULK_PORT]), ...(web ? [HTTP_PORT] : [])].map((port) => `:${port}`),
   );
 }
 
@@ -128,13 +130,8 @@ async function setSysctls(place: Place, node: string): Promise<void> {
   await runOn(place, node, ["sh", "-ec", set.join("\n")]);
 }
 
-/** Raises the stand with these pairs. `web`: with nginx as web server. Throws when anything fails, and has then taken it down. */
-export async function raiseStand(
-  pairs: readonly Pair[],
-  peers: ReadonlySet<string>,
-  web: boolean,
-  signal: AbortSignal,
-): Promise<Stand> {
+/** Raises the stand with these pairs and peers. Throws when anything fails, and has then taken it down. */
+export async function raiseStand(pairs: readonly Pair[], peers: ReadonlySet<string>, signal: AbortSignal): Promise<Stand> {
   const lab = `bench-${process.pid}`;
   claimLab(lab);
   const guard: Guard = guardLab(lab);
@@ -156,7 +153,7 @@ export async function raiseStand(
     const servers = [SERVER, ...pairs.map(({ target }) => target)];
     await Promise.all([
       ...pairs.map((pair) => startAgents(place, pair)),
-      ...servers.map((node) => startServers(place, node, web)),
+      ...servers.map((node) => startServers(place, node)),
       startPeers(place, BALANCER, addressOf(SERVER, 4), peers, [BULK_PORT, HTTP_PORT, ECHO_PORT]),
     ]);
     return { ...place, pairs, hosts, down };

@@ -11,7 +11,7 @@ const CHANCE = 200;
 /** ... and of those that were measured. */
 const CHANCE_SHARE = 0.01;
 
-interface Counts {
+export interface Counts {
   /** Packets on the router's link to each host, both directions. */
   readonly links: Readonly<Record<string, number>>;
   /** Packets that each agent forwarded and delivered. */
@@ -40,12 +40,21 @@ async function takeCounts(stand: Stand, haproxy: boolean): Promise<Counts> {
 }
 
 /** What is wrong with the path that packets took, by counts before and after; null when it is as it should be. */
-function complaint(path: Path, hosts: readonly string[], before: Counts, after: Counts): string | null {
+export function complaint(path: Path, hosts: readonly string[], before: Counts, after: Counts): string | null {
+  return (
+    strayComplaint(path, hosts, before, after) ?? agentComplaint(path, before, after) ?? haproxyComplaint(path, before, after)
+  );
+}
+
+function strayComplaint(path: Path, hosts: readonly string[], before: Counts, after: Counts): string | null {
   const passed = (host: string): number => after.links[host]! - before.links[host]!;
   const least = Math.min(...path.through.map(passed));
   if (least === 0) return `no packets passed ${path.through.find((host) => passed(host) === 0)}`;
   const stray = hosts.find((host) => !path.through.includes(host) && passed(host) > CHANCE + CHANCE_SHARE * least);
-  if (stray !== undefined) return `${passed(stray)} packets passed ${stray}`;
+  return stray === undefined ? null : `${passed(stray)} packets passed ${stray}`;
+}
+
+function agentComplaint(path: Path, before: Counts, after: Counts): string | null {
   for (const [node, now] of Object.entries(after.agents)) {
     const forwarded = now.forwarded - before.agents[node]!.forwarded;
     const delivered = now.delivered - before.agents[node]!.delivered;
@@ -73,7 +82,7 @@ export async function witnessed<T>(stand: Stand, path: Path, haproxy: boolean, m
   const before = await takeCounts(stand, haproxy);
   const result = await measure();
   const after = await takeCounts(stand, haproxy);
-  const wrong = complaint(path, stand.hosts, before, after) ?? haproxyComplaint(path, before, after);
+  const wrong = complaint(path, stand.hosts, before, after);
   if (wrong !== null) throw new Error(`${path.name}: this was not its path: ${wrong}`);
   return result;
 }

@@ -62,7 +62,7 @@ const asJson = ({ figures, alone, machine, leftOut }: LabResult): unknown => ({
 });
 
 /** Smoke: everything once and briefly; its figures mean nothing. */
-const SMOKE = { rounds: 1, seconds: 0.2 };
+const SMOKE = { rounds: 1, seconds: 0.1 };
 
 /** Adds the command to `hafl bench`. */
 export function registerLab(bench: Command, env: CliEnv): void {

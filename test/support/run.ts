@@ -33,7 +33,7 @@ if (chosen.length === 0) {
 }
 const isEndToEnd = (file: string): boolean => file.startsWith("e2e/");
 /** They load a machine of two processors by themselves. */
-const isAlone = (file: string): boolean => file === "e2e/takeover.test.js";
+const isAlone = (file: string): boolean => ["e2e/bench-lab.test.js", "e2e/takeover.test.js"].includes(file);
 const endToEnd = chosen.filter(isEndToEnd);
 let good = passes(
   chosen.filter((file) => !isEndToEnd(file)),
