@@ -16,15 +16,14 @@ const SMOKE: Readonly<Record<AloneName, readonly string[]>> = {
   offload: [],
 };
 
-/** Runs one of them. Throws with its last line when it fails. */
+/** Runs one of them, with as many rounds as it takes by itself. Throws with its last line when it fails. */
 export async function runAlone(
   name: AloneName,
-  rounds: number,
   smoke: boolean,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, Measurement>>> {
-  const short = smoke ? SMOKE[name] : [];
-  const [command, ...args] = nodeProgram("cli/main.ts", ["bench", name, "--rounds", `${rounds}`, "--json", ...short]);
+  const short = smoke ? ["--rounds", "1", ...SMOKE[name]] : [];
+  const [command, ...args] = nodeProgram("cli/main.ts", ["bench", name, "--json", ...short]);
   const child = spawn(command!, args, { stdio: ["ignore", "pipe", "pipe"], signal });
   let out = "";
   let error = "";

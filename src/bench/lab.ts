@@ -148,12 +148,12 @@ async function measureParts(plan: Plan, options: LabOptions, figures: Figures, l
   }
 }
 
-async function measureAlone({ only, rounds, smoke }: LabOptions, signal: AbortSignal, say: Say): Promise<Alone> {
+async function measureAlone({ only, smoke }: LabOptions, signal: AbortSignal, say: Say): Promise<Alone> {
   const alone: Partial<Record<AloneName, Alone[AloneName]>> = {};
   for (const name of ALONE.filter((one) => only.includes(one))) {
     signal.throwIfAborted();
     say(`${name}, in a process of its own`);
-    alone[name] = await runAlone(name, rounds, smoke, signal);
+    alone[name] = await runAlone(name, smoke, signal);
   }
   return alone;
 }

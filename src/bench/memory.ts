@@ -12,10 +12,8 @@ import { GUE_PORT, SERVER } from "./stand.ts";
 
 const FLOWS = 1_000_000;
 const FLOWS_SMOKE = 20_000;
-/** New flows a second that two workers enter into a table of a million, less some: each has its share of a budget. */
-const NEW_A_SECOND = 80_000;
-/** Packets a second that follow the SYNs. */
-const NEXT_A_SECOND = 150_000;
+/** Flows a second: below what two workers enter into a table of a million, each of which has its share of a budget. */
+const FLOWS_A_SECOND = 80_000;
 
 /** Megabytes (10^6) that a process holds, with files it has mapped. */
 function residentMegabytes(pid: number): number {
@@ -39,8 +37,8 @@ export const memory: Part = {
     const flows = smoke ? FLOWS_SMOKE : FLOWS;
     // Somebody has to take the packets: else each of them brings an ICMP error back.
     const sink = await startOn(stand, SERVER, "sink", [GUE_PORT, 120]);
-    await generate(stand, director, flows, NEW_A_SECOND, 60, true);
-    await generate(stand, director, flows, NEXT_A_SECOND, flows / NEXT_A_SECOND);
+    await generate(stand, director, flows, FLOWS_A_SECOND, 60, true);
+    await generate(stand, director, flows, FLOWS_A_SECOND, flows / FLOWS_A_SECOND);
     await sink.stop();
     const dir = runtimeDir(stand.lab, director);
     const { pid } = readInstance(dir)!;

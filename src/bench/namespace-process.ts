@@ -1,7 +1,14 @@
 /** Programs in the namespaces of the test stand: run to their end, or kept until their input is closed. */
 import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { constants } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ended, spawnIn } from "../lab/namespace.ts";
+import { pollFor } from "../lab/poll.ts";
 import { benchProgram, type ProgramName } from "./programs.ts";
+
+/** How long a program may take until it catches signals. */
+const READY_MS = 10_000;
 
 /** Where programs run. When the signal is raised they are ended. */
 export interface Place {
@@ -33,6 +40,24 @@ const failed = (node: string, command: readonly string[], code: number, { out, e
     `${command.join(" ")} on ${node} ended with ${code}: ${(error.trim() || out.trim()).split("\n").at(-1) || "it said nothing"}`,
   );
 
+/** Whether a process has a handler for SIGINT: before that it would be killed. */
+function catchesInterrupt(pid: number): boolean {
+  try {
+    const caught = /^SigCgt:\s+([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
+    return (Number.parseInt(caught.slice(-8), 16) & (1 << (constants.signals.SIGINT - 1))) !== 0;
+  } catch {
+    return false; // it has ended
+  }
+}
+
+/** Asks a process to end by SIGINT, some seconds after it is ready for that. */
+async function interruptLater(child: ChildProcess, seconds: number, signal: AbortSignal): Promise<void> {
+  const running = (): boolean => child.exitCode === null && child.signalCode === null;
+  await pollFor(() => (!running() || catchesInterrupt(child.pid!) ? true : null), READY_MS, 5, signal);
+  await sleep(seconds * 1000);
+  if (running()) child.kill("SIGINT");
+}
+
 /**
  * Runs a program on a node to its end, or until `interruptAfter` seconds, when it is asked to end by SIGINT. Gives what it wrote on
  * standard output; throws with its last line when it fails.
@@ -44,14 +69,10 @@ export async function runOn(
   interruptAfter = Number.POSITIVE_INFINITY,
 ): Promise<string> {
   const { child, output } = start(place, node, command);
-  const timer = Number.isFinite(interruptAfter) ? setTimeout(() => child.kill("SIGINT"), interruptAfter * 1000) : undefined;
-  try {
-    const code = await ended(child);
-    if (code !== 0) throw failed(node, command, code, output);
-    return output.out;
-  } finally {
-    clearTimeout(timer);
-  }
+  if (Number.isFinite(interruptAfter)) void interruptLater(child, interruptAfter, place.signal);
+  const code = await ended(child);
+  if (code !== 0) throw failed(node, command, code, output);
+  return output.out;
 }
 
 /** Runs one of our own programs to its end. Gives the object it prints. */

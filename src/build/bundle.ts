@@ -14,7 +14,7 @@ const PROGRAMS = [
   "dataplane/worker.js",
   "replay/replay.js",
   "bench/hot-path.js",
-  "bench/many-flows.js",
+  "bench/flows-worker.js",
   "bench/offload.js",
   "bench/swap-worker.js",
 ];
