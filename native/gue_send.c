@@ -1,4 +1,7 @@
-/* Sending GUE: messages sorted by socket, then one sendmmsg per socket. */
+/*
+ * Sending GUE: messages sorted by socket, those that follow each other to one destination and are of one size joined to
+ * trains, then one sendmmsg per socket. On the wire a train is the datagrams it was made of.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +14,7 @@
 
 struct gue_sink {
   struct sink sink;
+  struct words sends; /* one word: messages that the kernel took in the last call */
   uint16_t port;
   bool segmentation; /* UDP_SEGMENT works; given up when a device turns out not to do it */
   int sockets[SOCKETS]; /* senders of IPv4, then of IPv6; -1 where there are none */
@@ -19,7 +23,9 @@ struct gue_sink {
   union address *addresses;
   struct gue_control *controls;
   uint16_t *segments; /* bytes of each datagram of a train, 0 for a single one */
+  int32_t *parts; /* records that were joined */
   uint8_t *sockets_of; /* by record */
+  int32_t *order; /* records by socket */
   struct iovec *iovs; /* as many as the gather array has pairs */
 };
 
@@ -81,26 +87,60 @@ static bool fill(struct gue_sink *self, const int32_t *record, int32_t at, struc
   return true;
 }
 
-static bool needs_split(const struct gue_sink *self, int32_t at) {
-  const unsigned segment = self->segments[at], length = self->messages[at].msg_len;
-  return segment != 0 && (!self->segmentation || length > PAYLOAD_MOST || length > segment * SEGMENTS_MOST);
+/* Bytes of the datagrams of a place; all have as many but the last. */
+static uint32_t unit_of(const struct gue_sink *self, int32_t at) {
+  return self->segments[at] != 0 ? self->segments[at] : self->messages[at].msg_len;
 }
 
-static bool send_split(struct gue_sink *self, int fd, int32_t at) {
+/*
+ * Puts the datagrams of place `next` behind those of place `at`, whose gather lists follow each other. `to` and `record` are
+ * the records that the places were filled from. False when they are not of one kind.
+ */
+static bool join(struct gue_sink *self, int32_t at, const int32_t *to, int32_t next, const int32_t *record) {
+  const int address = TX_ADDRESS + (record[TX_FAMILY] == 4 ? 3 : 0);
+  if (!self->segmentation || to[TX_FAMILY] != record[TX_FAMILY] || to[TX_TRAFFIC_CLASS] != record[TX_TRAFFIC_CLASS]) return false;
+  if (memcmp(to + address, record + address, (size_t)(TX_ADDRESS + 4 - address) * sizeof *record) != 0) return false;
+  struct mmsghdr *message = &self->messages[at], *more = &self->messages[next];
+  const uint32_t unit = unit_of(self, at);
+  if (unit > PAYLOAD_MOST || message->msg_len % unit != 0) return false;
+  if (self->segments[next] != 0 ? self->segments[next] != unit : more->msg_len > unit) return false;
+  if (message->msg_hdr.msg_iovlen + more->msg_hdr.msg_iovlen > IOVS_MOST) return false;
+  if (self->segments[at] == 0) {
+    struct gue_control *control = &self->controls[at];
+    message->msg_hdr.msg_controllen = put_segment_size(control, message->msg_hdr.msg_controllen, (uint16_t)unit);
+    message->msg_hdr.msg_control = control;
+    self->segments[at] = (uint16_t)unit;
+  }
+  message->msg_hdr.msg_iovlen += more->msg_hdr.msg_iovlen;
+  message->msg_len += more->msg_len;
+  self->parts[at]++;
+  return true;
+}
+
+/* Whether a place is more than one send may be. */
+static bool needs_split(const struct gue_sink *self, int32_t at) {
+  const unsigned segment = self->segments[at], length = self->messages[at].msg_len;
+  if (segment == 0) return false;
+  return !self->segmentation || length > PAYLOAD_MOST || length > segment * SEGMENTS_MOST;
+}
+
+/* Sends a place in pieces, of one datagram each if `single`. Returns how many of its records may be counted as not taken. */
+static int32_t send_split(struct gue_sink *self, int fd, int32_t at, bool single) {
   const struct msghdr *whole = &self->messages[at].msg_hdr;
   const int32_t segment = self->segments[at];
   const size_t before = whole->msg_controllen - CMSG_SPACE(sizeof(uint16_t));
   int32_t segments = 1;
-  if (self->segmentation) segments = PAYLOAD_MOST / segment < SEGMENTS_MOST ? PAYLOAD_MOST / segment : SEGMENTS_MOST;
-  return split_train(&self->sink, fd, whole, before, segment, segments);
+  if (!single) segments = PAYLOAD_MOST / segment < SEGMENTS_MOST ? PAYLOAD_MOST / segment : SEGMENTS_MOST;
+  const int32_t failed = split_train(&self->sink, fd, whole, before, segment, segments);
+  return failed < self->parts[at] ? failed : self->parts[at];
 }
 
-/* Sends places [at, end) by one socket, in order. Returns how many were not taken. */
+/* Sends places [at, end) by one socket, in order. Returns how many records were not taken. */
 static int32_t send_socket(struct gue_sink *self, int fd, int32_t at, int32_t end) {
   int32_t failed = 0;
   while (at < end) {
     if (needs_split(self, at)) {
-      failed += send_split(self, fd, at++) ? 0 : 1;
+      failed += send_split(self, fd, at++, !self->segmentation);
       continue;
     }
     int32_t run = at + 1;
@@ -108,54 +148,68 @@ static int32_t send_socket(struct gue_sink *self, int fd, int32_t at, int32_t en
     const int sent = sendmmsg(fd, self->messages + at, (unsigned)(run - at), MSG_DONTWAIT);
     if (sent > 0) {
       at += sent;
+      self->sink.sends += sent;
     } else if (errno == EAGAIN) {
       /* The queue is full and stays so: what follows would only overtake. */
-      if (!sink_wait(&self->sink, fd)) return failed + (end - at);
+      if (sink_wait(&self->sink, fd)) continue;
+      for (; at < end; at++) failed += self->parts[at];
     } else if (errno == EIO && self->segments[at] != 0) {
       /* A device that cannot sum checksums (kernels before 6.11): from now on datagrams go one by one. */
       self->segmentation = false;
     } else if (errno != EINTR) {
-      failed++;
+      /* One that does not fit its path must not take those that were joined to it with it. */
+      failed += self->parts[at] > 1 ? send_split(self, fd, at, true) : 1;
       at++;
     }
   }
   return failed;
 }
 
-/* Counting sort by socket: stable, so that the order per source port stays. */
-static int32_t send_gue(struct sink *sink, int32_t count, int32_t iov_count) {
-  struct gue_sink *self = (struct gue_sink *)sink;
-  int32_t next[SOCKETS + 1] = {0};
+/* Sorts records by socket: stable, so that the order per source port stays. Fills `ends`; returns how many have no socket. */
+static int32_t sort(struct gue_sink *self, int32_t count, int32_t *ends) {
+  int32_t counts[SOCKETS + 1] = {0};
   for (int32_t i = 0; i < count; i++) {
-    self->sockets_of[i] = (uint8_t)socket_of(self, sink->records.data + (size_t)i * TX_STRIDE);
-    next[self->sockets_of[i]]++;
+    self->sockets_of[i] = (uint8_t)socket_of(self, self->sink.records.data + (size_t)i * TX_STRIDE);
+    counts[self->sockets_of[i]]++;
   }
-  int32_t failed = next[NO_SOCKET], from = 0;
+  int32_t from = 0;
   for (int s = 0; s < SOCKETS; s++) {
-    const int32_t messages = next[s];
-    next[s] = from;
-    from += messages;
+    ends[s] = from;
+    from += counts[s];
   }
-  /* Unsound records leave gaps at the end of their socket's range: next[] ends where the sound ones end. */
-  int32_t starts[SOCKETS];
-  memcpy(starts, next, sizeof starts);
-  size_t iovs_used = 0;
   for (int32_t i = 0; i < count; i++) {
     const int s = self->sockets_of[i];
-    if (s == NO_SOCKET) continue;
-    const int32_t *record = sink->records.data + (size_t)i * TX_STRIDE;
-    /* Lists may overlap, but together they may not be longer than the gather array. */
-    const bool room = record[TX_IOV_COUNT] >= 0 && (size_t)record[TX_IOV_COUNT] <= sink->iovs.length / 2 - iovs_used;
-    if (!room || !fill(self, record, next[s], self->iovs + iovs_used, iov_count)) {
-      failed++;
-      continue;
-    }
-    next[s]++;
-    iovs_used += (size_t)record[TX_IOV_COUNT];
+    if (s != NO_SOCKET) self->order[ends[s]++] = i;
   }
+  return counts[NO_SOCKET];
+}
+
+static int32_t send_gue(struct sink *sink, int32_t count, int32_t iov_count) {
+  struct gue_sink *self = (struct gue_sink *)sink;
+  int32_t ends[SOCKETS];
+  int32_t failed = sort(self, count, ends);
+  size_t iovs_used = 0;
+  int32_t next = 0, at = 0;
   for (int s = 0; s < SOCKETS; s++) {
-    if (next[s] > starts[s]) failed += send_socket(self, self->sockets[s], starts[s], next[s]);
+    const int32_t start = at;
+    const int32_t *last = NULL;
+    for (; next < ends[s]; next++) {
+      const int32_t *record = sink->records.data + (size_t)self->order[next] * TX_STRIDE;
+      /* Lists may overlap, but together they may not be longer than the gather array. */
+      const bool room = record[TX_IOV_COUNT] >= 0 && (size_t)record[TX_IOV_COUNT] <= sink->iovs.length / 2 - iovs_used;
+      if (!room || !fill(self, record, at, self->iovs + iovs_used, iov_count)) {
+        failed++;
+        continue;
+      }
+      iovs_used += (size_t)record[TX_IOV_COUNT];
+      self->parts[at] = 1;
+      if (last != NULL && join(self, at - 1, last, at, record)) continue;
+      last = record;
+      at++;
+    }
+    if (at > start) failed += send_socket(self, self->sockets[s], start, at);
   }
+  self->sends.data[0] = sink->sends;
   return failed;
 }
 
@@ -165,7 +219,9 @@ static void release(void *data) {
   free(self->addresses);
   free(self->controls);
   free(self->segments);
+  free(self->parts);
   free(self->sockets_of);
+  free(self->order);
   free(self->iovs);
 }
 
@@ -181,32 +237,49 @@ static bool take_senders(napi_env env, napi_value value, const char *name, int *
   return true;
 }
 
+static bool take_sends(napi_env env, napi_value value, struct gue_sink *self) {
+  if (!take_words(env, value, "sends", &self->sends)) return false;
+  if (self->sends.length == 0) {
+    throw_range(env, "sends: no word");
+    return false;
+  }
+  return handle_keep(env, &self->sink.handle, value);
+}
+
 static bool allocate(struct gue_sink *self) {
   const size_t messages = self->sink.records.length / TX_STRIDE + 1;
   self->messages = calloc(messages, sizeof *self->messages);
   self->addresses = calloc(messages, sizeof *self->addresses);
   self->controls = calloc(messages, sizeof *self->controls);
   self->segments = calloc(messages, sizeof *self->segments);
+  self->parts = calloc(messages, sizeof *self->parts);
   self->sockets_of = calloc(messages, sizeof *self->sockets_of);
+  self->order = calloc(messages, sizeof *self->order);
   self->iovs = calloc(self->sink.iovs.length / 2 + 1, sizeof *self->iovs);
-  return self->messages && self->addresses && self->controls && self->segments && self->sockets_of && self->iovs;
+  return self->messages && self->addresses && self->controls && self->segments && self->parts && self->sockets_of && self->order &&
+         self->iovs;
 }
 
-/* createGueSink(pool, port, senders4, senders6, records, iovs, sums) */
+/* createGueSink(pool, port, senders4, senders6, segmentation, records, iovs, sums, sends) */
 napi_value create_gue_sink(napi_env env, napi_callback_info info) {
-  napi_value arguments[7];
+  napi_value arguments[9];
   int32_t port;
-  if (!take_arguments(env, info, 7, arguments) || !take_int(env, arguments[1], "port", 1, 65535, &port)) return NULL;
+  bool segmentation;
+  if (!take_arguments(env, info, 9, arguments) || !take_int(env, arguments[1], "port", 1, 65535, &port) ||
+      !take_bool(env, arguments[4], "segmentation", &segmentation)) {
+    return NULL;
+  }
   struct gue_sink *self = calloc(1, sizeof *self);
   if (self == NULL) return throw_errno(env, ENOMEM, "malloc", NULL, NULL);
   self->sink.handle.kind = HANDLE_GUE_SINK;
   self->sink.handle.release = release;
   self->sink.send = send_gue;
   self->port = htons((uint16_t)port);
-  self->segmentation = kernel_segments();
+  self->segmentation = segmentation && kernel_segments();
   if (!take_senders(env, arguments[2], "senders4", self->sockets) ||
       !take_senders(env, arguments[3], "senders6", self->sockets + GUE_SOURCE_PORTS) ||
-      !sink_open(env, &self->sink, arguments[0], arguments[4], arguments[5], arguments[6])) {
+      !sink_open(env, &self->sink, arguments[0], arguments[5], arguments[6], arguments[7]) ||
+      !take_sends(env, arguments[8], self)) {
     handle_free(env, &self->sink.handle);
     return NULL;
   }

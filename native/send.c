@@ -52,5 +52,6 @@ napi_value send_burst(napi_env env, napi_callback_info info) {
     if (sum_job_valid(job, sink->pool.length)) sum_job_run(job, sink->pool.data);
   }
   sink->waited = false;
+  sink->sends = 0;
   return make_int(env, count == 0 ? 0 : sink->send(sink, count, iov_count));
 }

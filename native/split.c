@@ -32,21 +32,22 @@ size_t put_segment_size(struct gue_control *control, size_t used, uint16_t segme
   return used + CMSG_SPACE(sizeof segment_size);
 }
 
-/* Sends the batch and empties it. False when the kernel did not take a message; later ones are still tried. */
-static bool flush(struct sink *sink, int fd, struct batch *batch) {
-  bool all = true;
+/* Sends the batch and empties it. Returns how many messages the kernel did not take. */
+static int32_t flush(struct sink *sink, int fd, struct batch *batch) {
+  int32_t failed = 0;
   for (int done = 0; done < batch->count;) {
     const int sent = sendmmsg(fd, batch->messages + done, (unsigned)(batch->count - done), MSG_DONTWAIT);
     if (sent > 0) {
       done += sent;
+      sink->sends += sent;
     } else if (errno != EINTR && (errno != EAGAIN || !sink_wait(sink, fd))) {
-      all = false;
+      failed++;
       done++;
     }
   }
   batch->count = 0;
   batch->iov_count = 0;
-  return all;
+  return failed;
 }
 
 /* Moves up to `length` bytes of the gather list at `from` (of which `skip` bytes are used up) into the batch. */
@@ -67,7 +68,7 @@ static size_t take(struct batch *batch, const struct iovec **from, const struct 
   return taken;
 }
 
-bool split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t control_length, int32_t segment_size, int32_t segments) {
+int32_t split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t control_length, int32_t segment_size, int32_t segments) {
   struct batch batch;
   batch.count = 0;
   batch.iov_count = 0;
@@ -75,10 +76,10 @@ bool split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t c
   const struct iovec *const end = from + whole->msg_iovlen;
   const size_t length = (size_t)segment_size * (size_t)segments;
   size_t skip = 0;
-  bool all = true;
+  int32_t failed = 0;
   while (from < end) {
     /* A message never needs more pairs than are left of the list, and one for the cut within a pair. */
-    if (batch.count == MESSAGES_MOST || batch.iov_count + (size_t)(end - from) > IOVS_MOST) all &= flush(sink, fd, &batch);
+    if (batch.count == MESSAGES_MOST || batch.iov_count + (size_t)(end - from) > IOVS_MOST) failed += flush(sink, fd, &batch);
     struct mmsghdr *message = &batch.messages[batch.count];
     struct iovec *first = &batch.iovs[batch.iov_count];
     const size_t bytes = take(&batch, &from, end, &skip, length);
@@ -93,5 +94,5 @@ bool split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t c
     message->msg_hdr.msg_controllen = bytes > (size_t)segment_size ? put_segment_size(control, control_length, (uint16_t)segment_size) : control_length;
     message->msg_hdr.msg_control = message->msg_hdr.msg_controllen > 0 ? control : NULL;
   }
-  return all & flush(sink, fd, &batch);
+  return failed + flush(sink, fd, &batch);
 }

@@ -15,10 +15,13 @@
 #define TUN_F_USO6 0x40
 #endif
 
+#define TCP_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
+#define ALL_OFFLOADS (TCP_OFFLOADS | TUN_F_USO4 | TUN_F_USO6)
+
 /* Super-segments may be read: TCP on every kernel, UDP where it is known (the kernel refuses unknown bits with EINVAL). */
 static bool offer_offloads(napi_env env, int fd, const char *name) {
-  const unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-  if (ioctl(fd, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0 || ioctl(fd, TUNSETOFFLOAD, tcp) == 0) return true;
+  if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)ALL_OFFLOADS) == 0) return true;
+  if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)TCP_OFFLOADS) == 0) return true;
   throw_errno(env, errno, "ioctl", "TUNSETOFFLOAD", name);
   return false;
 }
@@ -36,6 +39,14 @@ static bool set_up(napi_env env, int fd, const char *name, bool offloads) {
     return false;
   }
   return !offloads || offer_offloads(env, fd, name);
+}
+
+/* tunTakesUdpTrains(fd): the kernel that knows the bits for reading takes such super-segments when they are written. */
+napi_value tun_takes_udp_trains(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  int32_t fd;
+  if (!take_arguments(env, info, 1, arguments) || !take_int(env, arguments[0], "fd", 0, INT32_MAX, &fd)) return NULL;
+  return make_bool(env, ioctl(fd, TUNSETOFFLOAD, (unsigned long)ALL_OFFLOADS) == 0);
 }
 
 /* openTun(name, offloads) */

@@ -63,7 +63,7 @@ enum handle_kind {
 struct handle {
   enum handle_kind kind;
   void (*release)(void *self); /* frees what the handle owns beyond itself; may be NULL */
-  napi_ref kept[4];
+  napi_ref kept[5];
   unsigned kept_count;
 };
 
@@ -108,6 +108,7 @@ struct sink {
   /* Sends `count` messages whose gather pairs are below `iov_count`; returns how many the kernel did not take. */
   int32_t (*send)(struct sink *self, int32_t count, int32_t iov_count);
   bool waited; /* one wait for room per burst is enough */
+  int32_t sends; /* messages that the kernel took in the last call */
 };
 
 /* The arguments every sink has, checked and kept alive. */
@@ -136,9 +137,10 @@ struct gue_control {
 
 /*
  * Sends a train as messages of at most `segments` datagrams each, in order. `whole` carries destination, gather list and
- * control messages, of which `control_length` bytes come before the UDP_SEGMENT one. False when the kernel did not take all.
+ * control messages, of which `control_length` bytes come before the UDP_SEGMENT one. Returns how many messages the kernel did
+ * not take; later ones are still tried.
  */
-bool split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t control_length, int32_t segment_size, int32_t segments);
+int32_t split_train(struct sink *sink, int fd, const struct msghdr *whole, size_t control_length, int32_t segment_size, int32_t segments);
 /* Appends a UDP_SEGMENT control message at `control + used`; returns the length then. */
 size_t put_segment_size(struct gue_control *control, size_t used, uint16_t segment_size);
 
@@ -147,6 +149,7 @@ napi_value open_packet_socket(napi_env env, napi_callback_info info);
 napi_value set_filter(napi_env env, napi_callback_info info);
 napi_value packet_statistics(napi_env env, napi_callback_info info);
 napi_value open_tun(napi_env env, napi_callback_info info);
+napi_value tun_takes_udp_trains(napi_env env, napi_callback_info info);
 napi_value open_frame_counters(napi_env env, napi_callback_info info);
 napi_value compile_filter(napi_env env, napi_callback_info info);
 napi_value run_filter(napi_env env, napi_callback_info info);
@@ -162,6 +165,7 @@ napi_value open_raw_sender(napi_env env, napi_callback_info info);
 napi_value create_raw_sink(napi_env env, napi_callback_info info);
 napi_value send_burst(napi_env env, napi_callback_info info);
 napi_value sum_checksums(napi_env env, napi_callback_info info);
+napi_value verify_checksums(napi_env env, napi_callback_info info);
 napi_value open_sock_diag(napi_env env, napi_callback_info info);
 napi_value create_socket_lookup(napi_env env, napi_callback_info info);
 napi_value look_up_sockets(napi_env env, napi_callback_info info);

@@ -47,6 +47,12 @@
 #define SUM_ZERO_AS_ONES 5
 #define SUM_STRIDE 6
 
+#define CHECK_START 0
+#define CHECK_LENGTH 1
+#define CHECK_PSEUDO 2
+#define CHECK_GOOD 3
+#define CHECK_STRIDE 8
+
 #define GUE_SOURCE_PORTS 64
 
 #endif

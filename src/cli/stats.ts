@@ -62,6 +62,17 @@ function egressTables({ egress }: Status): string[] {
   ];
 }
 
+/** Packets that one call to the kernel carried on average: trains to peers, and what was put together for the kernel. */
+function perCall({ verdicts, workers }: Status): (string | number)[][] {
+  const sum = (name: "gueSends" | "kernelWrites"): number => workers.reduce((total, worker) => total + worker[name], 0);
+  const sent = (verdicts.forwarded ?? 0) + (verdicts.next_hop ?? 0);
+  const rows: [string, number, number][] = [
+    ["send to a host", sent, sum("gueSends")],
+    ["write to the kernel", verdicts.delivered ?? 0, sum("kernelWrites")],
+  ];
+  return rows.filter(([, , calls]) => calls > 0).map(([name, packets, calls]) => [name, (packets / calls).toFixed(2)]);
+}
+
 /** A status as text. `before` is the reading `seconds` earlier, for rates. */
 export function renderStats(now: Status, before?: Status, seconds = 1): string {
   const state = now.running ? `running, pid ${now.pid}` : `not running: pid ${now.pid} died (see \`hafl down\`)`;
@@ -84,6 +95,7 @@ export function renderStats(now: Status, before?: Status, seconds = 1): string {
             Object.entries(now.rules).map(([name, rule]) => [name, rule.packets, rule.inKernel, rule.passedPackets]),
           ),
         ]),
+    textTable(["in each", "packets"], perCall(now)),
     textTable(
       ["counter", ...workers.map((_, i) => `worker ${i}`)],
       used.map((name) => [name, ...workers.map((worker) => worker[name]!)]),

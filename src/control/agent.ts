@@ -2,12 +2,13 @@
 import type { Logger } from "pino";
 import { formatPrefix } from "../wire/address.ts";
 import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-place.ts";
-import { type Config, effectiveConfig } from "./config.ts";
+import { type Config, effectiveConfig, type Offloads } from "./config.ts";
 import { usableRules } from "./drop-rules.ts";
 import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
 import { requireNft } from "./nft.ts";
+import { findOffloads } from "./offloads.ts";
 import { mtuTo, readPathMtus } from "./path-mtu.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
@@ -98,10 +99,15 @@ export class Agent implements Giver {
     if (this.#death !== null) onDeath(this.#death);
   }
 
+  get #offloads(): Offloads<boolean> {
+    return findOffloads(this.#place.config.io.offloads, this.#holdings.descriptors.workers[0]!.deliveryFd);
+  }
+
   #startWorkers(): WorkerPool {
     const { config, uplink } = this.#place;
     const { claim, descriptors } = this.#holdings;
     const { senders4, senders6, rawFd4, rawFd6 } = descriptors.set;
+    const offloads = this.#offloads;
     const shared = {
       workers: descriptors.workers.length,
       runtimeDir: claim.dir,
@@ -114,6 +120,9 @@ export class Agent implements Giver {
       guePort: config.gue.port,
       flows: trackedFlows(config),
       directorFlows: config.flowTable !== null,
+      segmentation: offloads.sendTrains,
+      coalesceTcp: offloads.joinTcp,
+      coalesceUdp: offloads.joinUdp,
     };
     const { cpus, busyPollUs } = config.io;
     const cpuOf = (index: number): number => (cpus === null ? -1 : cpus[index % cpus.length]!);
@@ -222,7 +231,7 @@ export class Agent implements Giver {
     const { config, host, uplink, instance, mtu } = this.#place;
     const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: this.#holdings.claim.dir, pid: process.pid };
     const how = { mode: config.io.mode, uplink: uplink.device, workers: config.io.workers, mtu, hosts: config.hosts.length };
-    return { ...where, ...how, vips: this.#desired?.vips.map(formatPrefix) };
+    return { ...where, ...how, offloads: this.#offloads, vips: this.#desired?.vips.map(formatPrefix) };
   }
 
   /** Reads the config file again and, if it is good, makes it the current one; else nothing changes but the log. */

@@ -89,6 +89,8 @@ const device = z.custom<string>(
   (x) => typeof x === "string" && /^[^\s/]{1,15}$/.test(x),
   expected("a device name", "write eth0"),
 );
+const offload = oneOf("auto", "off").default("auto");
+const OFFLOADS = { sendTrains: offload, receiveTrains: offload, joinTcp: offload, joinUdp: offload };
 const IO = {
   mode: oneOf("af-packet", "tun").default("af-packet"),
   uplink: device.nullable().default(null),
@@ -99,6 +101,7 @@ const IO = {
     .nullable()
     .default(null),
   busyPollUs: whole(0, 100_000).default(0),
+  offloads: object(OFFLOADS, "{ joinTcp: off }").prefault({}),
 };
 
 const off = (input: unknown): boolean => input === "off" || input === false;
@@ -144,7 +147,10 @@ export const PARTS = {
     ),
     keys: { "": Object.keys(FLOW_TABLE) },
   },
-  io: { schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}), keys: { "": Object.keys(IO) } },
+  io: {
+    schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}),
+    keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
+  },
 } as const;
 
 export type ListPart = "hosts" | "services" | "egress" | "drop";

@@ -62,6 +62,15 @@ export interface DropConfig {
   readonly limit: { readonly pps: number | null; readonly bps: number | null; readonly per: number | null } | null;
 }
 
+export interface Offloads<T> {
+  /** Packets to a host leave in trains (UDP_SEGMENT), and are taken in trains (UDP_GRO). */
+  readonly sendTrains: T;
+  readonly receiveTrains: T;
+  /** Packets of a flow are put together for the kernel of the host that owns it. */
+  readonly joinTcp: T;
+  readonly joinUdp: T;
+}
+
 export interface Config {
   readonly cluster: string;
   /** 16 bytes: hash key and table seed. A secret. */
@@ -84,6 +93,8 @@ export interface Config {
     readonly cpus: readonly number[] | null;
     /** How long a worker that finds nothing to do looks again before it sleeps, microseconds. */
     readonly busyPollUs: number;
+    /** What is done to many packets at a time: auto where the kernel can. */
+    readonly offloads: Offloads<"auto" | "off">;
   };
 }
 

@@ -20,6 +20,8 @@ export interface Wiring {
   readonly workers: number;
   readonly dips: readonly Address[];
   readonly guePort: number;
+  /** Take packets from peers in trains, where the kernel can. */
+  readonly receiveTrains: boolean;
   readonly vips: readonly Prefix[];
   /** The socket filter of the uplink for these prefixes. */
   readonly filter: (vips: readonly Prefix[]) => Uint8Array;
@@ -154,8 +156,10 @@ function probeGue(wiring: Wiring): void {
   }
 }
 
-const openGue = ({ guePort }: Wiring, dip: Address, reusePort: boolean): number =>
-  native().openGueReceiver(formatAddress(dip), guePort, reusePort, native().hasUdpSegment(), GUE_BUFFER);
+function openGue({ guePort, receiveTrains }: Wiring, dip: Address, reusePort: boolean): number {
+  const trains = receiveTrains && native().hasUdpSegment();
+  return native().openGueReceiver(formatAddress(dip), guePort, reusePort, trains, GUE_BUFFER);
+}
 
 function openRaw(family: 4 | 6, keep: Keep): number {
   try {

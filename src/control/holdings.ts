@@ -44,6 +44,7 @@ function wiringOf(options: AgentOptions, { config, host, instance, uplink }: Pla
     workers: config.io.workers,
     dips: host.dips,
     guePort: config.gue.port,
+    receiveTrains: config.io.offloads.receiveTrains === "auto",
     vips,
     filter: (prefixes) => drops.filter(prefixes),
   };

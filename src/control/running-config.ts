@@ -61,6 +61,11 @@ export function refusedChanges(before: Config, after: Config, host: string, file
     ["io.workers", `${before.io.workers}`, `${after.io.workers}`],
     ["io.cpus", cpusOf(before), cpusOf(after)],
     ["io.busyPollUs", `${before.io.busyPollUs}`, `${after.io.busyPollUs}`],
+    ...(["sendTrains", "receiveTrains", "joinTcp", "joinUdp"] as const).map((name): [string, string, string] => [
+      `io.offloads.${name}`,
+      before.io.offloads[name],
+      after.io.offloads[name],
+    ]),
     [`hosts[${after.hosts.findIndex(({ name }) => name === host)}].dip`, dipsOf(before, host), dipsOf(after, host)],
   ];
   return fields

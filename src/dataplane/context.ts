@@ -3,6 +3,7 @@ import { type PacketSink, SUM_STRIDE, TX_STRIDE, type TxQueue, UP_STRIDE } from 
 import { counterAt } from "../shm/counters.ts";
 import type { Tables } from "../shm/forwarding-table.ts";
 import { type Chain, createChain } from "./chain.ts";
+import type { Coalescer } from "./coalesce.ts";
 import type { DropRules } from "./drop.ts";
 import type { FlowMemory } from "./flow-memory.ts";
 import { createHeld, type HeldFragments } from "./held-fragments.ts";
@@ -47,6 +48,8 @@ export interface Context {
   readonly memory: FlowMemory;
   /** Rules that packets from the uplink go through first; null: none. */
   drop: DropRules | null;
+  /** What comes in GUE is put together for the kernel; null: each packet goes alone. */
+  coalescer: Coalescer | null;
   /** Hosts that the packet in hand is sent along. */
   readonly chain: Chain;
   /** Packets of the burst that wait for the kernel to say whether there is a socket for them: where they lie. */
@@ -91,6 +94,7 @@ export function createContext(
     tables,
     memory,
     drop: null,
+    coalescer: null,
     chain: createChain(),
     waiting: new Int32Array(WAITING * WAITING_WORDS),
     waitingCount: 0,
@@ -105,8 +109,9 @@ export function createContext(
 export function flush(context: Context): void {
   const { counters, toPeers, toKernel } = context;
   if (toPeers.count > 0) {
-    counters[GUE_SENDS]! += toPeers.count;
     context.peersFailed += context.peers.flush();
+    counters[GUE_SENDS]! += toPeers.sends;
+    toPeers.sends = 0;
   }
   if (toKernel.count > 0) {
     counters[KERNEL_WRITES]! += toKernel.count;
@@ -143,8 +148,8 @@ export function roomForOne(context: Context): boolean {
   return room || roomForPeers(context, 1, 1, 1, 0);
 }
 
-/** Makes room for one packet in the kernel's queue, flushing if it is full. */
-export function roomForKernel(context: Context): void {
+/** Makes room for a message of `pairs` gather pairs in the kernel's queue, flushing if need be. */
+export function roomForKernel(context: Context, pairs: number): void {
   const { records, iovs, count, iovCount } = context.toKernel;
-  if ((count + 1) * UP_STRIDE > records.length || (iovCount + 1) * 2 > iovs.length) flush(context);
+  if ((count + 1) * UP_STRIDE > records.length || (iovCount + pairs) * 2 > iovs.length) flush(context);
 }

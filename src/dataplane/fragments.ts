@@ -13,6 +13,7 @@ import { innerOffset } from "../wire/gue.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import { elapsed } from "./clock.ts";
+import { deliverCoalesced } from "./coalesce.ts";
 import type { Context } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
@@ -106,7 +107,9 @@ function follow(context: Context, role: number, start: number, length: number, t
   }
   if (first === NEXT_HOP) return sendOn(context, start, length, trafficClass);
   if (first !== DELIVERED) return first;
-  return role === AS_DIRECTOR || combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+  if (role === AS_TARGET && !combineEcn(b, p, trafficClass)) return ECN_DROP;
+  if (context.coalescer !== null) deliverCoalesced(context, context.coalescer);
+  return deliver(context, 0);
 }
 
 /** Remembers what became of the first fragment in hand. */

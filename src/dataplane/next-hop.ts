@@ -3,6 +3,7 @@ import { counterAt, countSent } from "../shm/counters.ts";
 import { findPeer, HOST_MTU, hostAt, outerFamily, type Tables } from "../shm/forwarding-table.ts";
 import { ECN_DROP, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER } from "../shm/verdict.ts";
 import { advanceHop, hopFamily, hopIndex, nextHopAddress } from "../wire/gue.ts";
+import { deliverCoalesced } from "./coalesce.ts";
 import { type Context, roomForOne } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
@@ -21,7 +22,11 @@ export function sendOn(context: Context, gue: number, length: number, trafficCla
   if (host < 0) return NOT_A_PEER;
   const index = hopIndex(b, gue);
   advanceHop(b, gue);
-  if (host === t.self) return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+  if (host === t.self) {
+    if (!combineEcn(b, p, trafficClass)) return ECN_DROP;
+    if (context.coalescer !== null) deliverCoalesced(context, context.coalescer);
+    return deliver(context, 0);
+  }
   const family = outerFamily(t, host);
   if (family === 0) return NO_HOST_LEFT;
   p.tos = trafficClass;

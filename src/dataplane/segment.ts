@@ -67,7 +67,7 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
   const gue = context.scratchNext;
   const at = gue + gueLength;
   context.scratchNext = at + headers;
-  for (let k = 0; k < gueLength; k++) b.setUint8(gue + k, b.getUint8(p.ip - gueLength + k));
+  copyHeaders(b, p.ip - gueLength, gue, gueLength);
   writeSegmentHeaders(b, p, i, at, pseudo);
 
   const l4 = at + p.l4 - p.ip;
@@ -83,6 +83,11 @@ function appendSegment(context: Context, queue: TxQueue, i: number, pseudo: numb
   s[job + SUM_ZERO_AS_ONES] = p.protocol === udp.UDP ? 1 : 0;
 }
 
+/** Copies headers, which are made of words of 4 bytes. */
+function copyHeaders(b: DataView, from: number, to: number, length: number): void {
+  for (let k = 0; k < length; k += 4) b.setInt32(to + k, b.getInt32(from + k, true), true);
+}
+
 /** Writes IP and TCP or UDP headers of segment `i` of the packet in hand at `at`; the checksum field holds the pseudo-header's sum. */
 export function writeSegmentHeaders(b: DataView, p: Parsed, i: number, at: number, pseudo: number): void {
   const ip = p.ip;
@@ -90,7 +95,7 @@ export function writeSegmentHeaders(b: DataView, p: Parsed, i: number, at: numbe
   const segment = p.segment;
   const last = i === p.packets - 1;
   const length = last ? p.end - (ip + headers + i * segment) : segment;
-  for (let k = 0; k < headers; k++) b.setUint8(at + k, b.getUint8(ip + k));
+  copyHeaders(b, ip, at, headers);
 
   if (p.version === 4) ipv4.setSegment(b, at, headers + length, (ipv4.identification(b, ip) + i) & 0xffff);
   else ipv6.setPayloadLength(b, at, headers + length - ipv6.IPV6_HEADER);

@@ -2,9 +2,11 @@
 import { RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_PEER, RX_STRIDE, RX_TRAFFIC_CLASS, type RxBurst } from "../io/packet-io.ts";
 import { counterAt, countReceived, countVerdict } from "../shm/counters.ts";
 import { findPeer, UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
-import { ECN_DROP, GUE_MALFORMED, NOT_A_PEER, NOT_A_VIP, OK, PENDING } from "../shm/verdict.ts";
+import { DELIVERED, ECN_DROP, GUE_MALFORMED, MALFORMED, NOT_A_PEER, NOT_A_VIP, OK, PENDING } from "../shm/verdict.ts";
 import { hopsLeft, innerOffset } from "../wire/gue.ts";
+import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
+import { coalesce, deliverCoalesced, followsOn } from "./coalesce.ts";
 import { type Context, WAITING, WAITING_WORDS } from "./context.ts";
 import { deliver } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
@@ -23,7 +25,7 @@ const MAPPED = 0xffff;
 
 /** Takes in a burst from a GUE socket. A record may hold several datagrams of equal size (UDP_GRO). */
 export function receiveGue(context: Context, burst: RxBurst): void {
-  const counters = context.counters;
+  const { counters, coalescer } = context;
   const records = burst.records;
   let packets = 0;
   let bytes = 0;
@@ -37,6 +39,7 @@ export function receiveGue(context: Context, burst: RxBurst): void {
     bytes += length;
   }
   if (context.waitingCount > 0) settle(context);
+  if (coalescer !== null) deliverCoalesced(context, coalescer);
   counters[MESSAGES] = counters[MESSAGES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
   counters[BYTES] = counters[BYTES]! + bytes;
@@ -47,14 +50,19 @@ function receiveRecord(context: Context, records: Int32Array, r: number, peer: n
   const start = records[r + RX_OFFSET]!;
   const length = records[r + RX_LENGTH]!;
   const size = records[r + RX_GSO_SIZE]! || length;
+  const trafficClass = records[r + RX_TRAFFIC_CLASS]!;
+  const { bytes, coalescer } = context;
   let count = 0;
+  let followed = 0;
   for (let at = start; at < start + length || count === 0; at += size) {
     const available = Math.min(size, start + length - at);
-    if (peer < 0) countVerdict(context.counters, NOT_A_PEER, 1);
-    else receiveDatagram(context, at, available, records[r + RX_TRAFFIC_CLASS]!);
-    if (context.waitingCount === WAITING) settle(context);
     count++;
+    if (peer < 0) countVerdict(context.counters, NOT_A_PEER, 1);
+    else if (coalescer !== null && followsOn(bytes, coalescer, at, available, trafficClass)) followed++;
+    else receiveDatagram(context, at, available, trafficClass);
+    if (context.waitingCount === WAITING) settle(context);
   }
+  countVerdict(context.counters, DELIVERED, followed);
   return count;
 }
 
@@ -105,12 +113,17 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
   if (network !== OK) return network;
   const vip = destinationVip(t, p);
   if (vip < 0) return NOT_A_VIP;
-  // A packet to an egress IP went to the owner of its slice, who has no next hop: it is never asked whose it is.
-  if (vip < t.firstEgress) {
+  let transport = OK;
+  if (vip >= t.firstEgress) {
+    // It went to the owner of its slice, who has no next hop: it is never asked whose it is.
+    if (context.coalescer !== null) transport = parseTransport(b, p);
+    if (p.fragment !== FRAGMENT_NONE) transport = MALFORMED;
+    p.fragment = FRAGMENT_NONE;
+  } else {
+    transport = parseTransport(b, p);
     if (hopsLeft(b, gue, inner) === 0) {
-      noteArrival(context, vip);
+      if (transport === OK) noteArrival(context, vip);
     } else {
-      const transport = parseTransport(b, p);
       if (transport !== OK || p.fragment !== FRAGMENT_NONE) {
         const verdict = judgeFragment(context, transport, AS_TARGET, gue, length, trafficClass);
         if (verdict !== OK) return verdict;
@@ -121,13 +134,23 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
       if (mine !== MINE) return sendOn(context, gue, length, trafficClass);
     }
   }
-  return combineEcn(b, p, trafficClass) ? deliver(context, 0) : ECN_DROP;
+  if (!combineEcn(b, p, trafficClass)) return ECN_DROP;
+  return deliverHere(context, transport === OK && p.fragment === FRAGMENT_NONE, inner);
+}
+
+/** Delivers the packet in hand; when it is `whole`, and of TCP or UDP, with others of its flow. */
+function deliverHere(context: Context, whole: boolean, gueLength: number): number {
+  const { parsed: p, coalescer } = context;
+  if (coalescer === null) return deliver(context, 0);
+  if (whole && (p.protocol === TCP || p.protocol === UDP)) return coalesce(context, coalescer, gueLength);
+  // It may be of any flow, and must not overtake packets of its own.
+  if (!whole) deliverCoalesced(context, coalescer);
+  return deliver(context, 0);
 }
 
 /** Remembers the flow of a packet that comes without further hops, so that it is known when a chain asks for it. */
 function noteArrival(context: Context, vip: number): void {
-  const { bytes, parsed: p, tables: t } = context;
-  if (parseTransport(bytes, p) !== OK) return;
+  const { parsed: p, tables: t } = context;
   const udp = (p.kind & 0xff) === UDP;
   if (!udp && !isSyn(p)) return;
   const service = serviceOf(t, vip, p);

@@ -8,6 +8,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { PacketSocketSource } from "../io/af-packet.ts";
+import { NativeVerifier } from "../io/checksums.ts";
 import { GueSink, GueSource } from "../io/gue-socket.ts";
 import { native } from "../io/native.ts";
 import { HEADROOM, type LinkType, type PacketSource } from "../io/packet-io.ts";
@@ -21,12 +22,13 @@ import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
+import { COALESCED_MOST, createCoalescer } from "./coalesce.ts";
 import { createContext, WAITING } from "./context.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { CurrentTables } from "./current-tables.ts";
 import { createFlowMemory } from "./flow-memory.ts";
 import { HELD_BYTES } from "./held-fragments.ts";
-import { createTurn, endTurns } from "./pipeline.ts";
+import { ALL_SOURCES, createTurn, endTurns } from "./pipeline.ts";
 import { socketQuestions } from "./socket-questions.ts";
 
 export interface WorkerOptions {
@@ -56,6 +58,11 @@ export interface WorkerOptions {
   /** Flows the table has room for, and whether directors use it. */
   readonly flows: number;
   readonly directorFlows: boolean;
+  /** Whether packets to a host may be sent in trains. */
+  readonly segmentation: boolean;
+  /** Packets of which protocols are put together for the kernel. */
+  readonly coalesceTcp: boolean;
+  readonly coalesceUdp: boolean;
   /** Netlink, to ask the kernel for sockets. */
   readonly socketsFd: number;
   /** CPU to run on; -1: any. */
@@ -65,8 +72,10 @@ export interface WorkerOptions {
 }
 
 /** Packets in one burst from the uplink, and from each GUE socket. */
-const UPLINK_BURST = 128;
+const UPLINK_BURST = 512;
 const GUE_BURST = 32;
+/** After so many packets there are likely to be more. */
+const LARGE_BURST = 32;
 /** A slot takes the largest super-segment; no multiple of 4096, lest the headers of all slots share a few cache sets. */
 const SLOT = HEADROOM + 65_536 + 320;
 /** Headers of the segments of a burst: room for 64 super-segments of 45 segments and 128 bytes of headers each. */
@@ -74,6 +83,7 @@ const SCRATCH = 384 * 1024;
 const QUEUE_MESSAGES = 1024;
 const QUEUE_IOVS = 8192;
 const QUEUE_SUMS = 4096;
+const KERNEL_IOVS = 2 * COALESCED_MOST;
 const ORIGIN_MESSAGES = 64;
 /** New flows a second, as a share of the table: a flood of them needs that much longer to go round. */
 const NEW_FLOWS = 0.1;
@@ -100,8 +110,8 @@ function run(options: WorkerOptions): void {
       : new TunSource(options.uplinkFd, pool, 0, SLOT, UPLINK_BURST);
   const gue = options.gueFds.map((fd, i) => new GueSource(fd, pool, (UPLINK_BURST + i * GUE_BURST) * SLOT, SLOT, GUE_BURST));
   const senders = { ipv4: options.senders4, ipv6: options.senders6 };
-  const peers = new GueSink(senders, options.guePort, pool, QUEUE_MESSAGES, QUEUE_IOVS, QUEUE_SUMS);
-  const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, QUEUE_MESSAGES, 1);
+  const peers = new GueSink(senders, options.guePort, options.segmentation, pool, QUEUE_MESSAGES, QUEUE_IOVS, QUEUE_SUMS);
+  const kernel = new TunSink(options.deliveryFd, pool, QUEUE_MESSAGES, KERNEL_IOVS, 1);
 
   const origin = new RawSink(options.rawFd4, options.rawFd6, pool, ORIGIN_MESSAGES);
 
@@ -126,6 +136,10 @@ function run(options: WorkerOptions): void {
     scratchStart + SCRATCH,
     memory,
   );
+  if (options.coalesceTcp || options.coalesceUdp) {
+    const verifier = new NativeVerifier(pool, COALESCED_MOST);
+    context.coalescer = createCoalescer(verifier, options.coalesceTcp, options.coalesceUdp);
+  }
   const turn = createTurn(context, uplink, gue);
   const waiter = addon.createWaiter(Int32Array.from([options.wakeFd, options.uplinkFd, ...options.gueFds]));
   const idle = addon.createWaiter(Int32Array.from([options.wakeFd]));
@@ -144,25 +158,27 @@ function run(options: WorkerOptions): void {
     }
     current.enter();
     say("running");
+    let ready = ALL_SOURCES;
     while (mayRun(control, token)) {
       context.drop = rules.take(current.take());
-      if (turn() > 0) {
-        idleSince = 0;
-        continue;
-      }
+      const handled = turn(ready);
+      ready = ALL_SOURCES;
+      if (handled >= LARGE_BURST) continue;
       if (busyMs > 0) {
         const now = performance.now();
-        if (idleSince === 0) idleSince = now;
+        if (handled > 0 || idleSince === 0) idleSince = now;
         if (now - idleSince < busyMs) continue;
         idleSince = 0;
       }
+      // What has come in the meantime is found by waiting, which then takes no time: a source that has nothing is not asked.
       counters[waits] = counters[waits]! + 1;
       const now = Date.now();
       if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {
         asked = now;
         counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
       }
-      addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS);
+      // The first of the waiter's descriptors is no source.
+      ready = addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS) >> 1;
     }
     endTurns(context);
     current.leave();

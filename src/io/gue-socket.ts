@@ -39,24 +39,38 @@ export interface GueSenders {
   readonly ipv6: readonly number[];
 }
 
-/** Sink of TX_* records that go to UDP port `port` of their addresses; capacities as in createTxQueue(). */
+/**
+ * Sink of TX_* records that go to UDP port `port` of their addresses, in trains if `segmentation` is set and the kernel can;
+ * capacities as in createTxQueue().
+ */
 export class GueSink implements PacketSink {
   readonly queue: TxQueue;
   readonly #sink: NativeHandle;
   readonly #native: Native;
+  readonly #sends = new Int32Array(1);
 
-  constructor(senders: GueSenders, port: number, pool: Uint8Array, messages: number, iovs: number, sums: number) {
+  constructor(
+    senders: GueSenders,
+    port: number,
+    segmentation: boolean,
+    pool: Uint8Array,
+    messages: number,
+    iovs: number,
+    sums: number,
+  ) {
     this.#native = native();
     this.queue = createTxQueue(TX_STRIDE, messages, iovs, sums);
     const ipv4 = Int32Array.from(senders.ipv4);
     const ipv6 = Int32Array.from(senders.ipv6);
-    this.#sink = this.#native.createGueSink(pool, port, ipv4, ipv6, this.queue.records, this.queue.iovs, this.queue.sums);
+    const { records, iovs: pairs, sums: jobs } = this.queue;
+    this.#sink = this.#native.createGueSink(pool, port, ipv4, ipv6, segmentation, records, pairs, jobs, this.#sends);
   }
 
   /** One sendmmsg per source port in use; a train the kernel cannot segment goes as single datagrams. */
   flush(): number {
     const { queue } = this;
     const lost = this.#native.send(this.#sink, queue.count, queue.iovCount, queue.sumCount);
+    queue.sends += this.#sends[0]!;
     queue.count = 0;
     queue.iovCount = 0;
     queue.sumCount = 0;

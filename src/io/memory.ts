@@ -6,6 +6,12 @@ import { IPV4_HEADER, writeIpv4 } from "../wire/ipv4.ts";
 import { IPV6_HEADER, writeIpv6 } from "../wire/ipv6.ts";
 import { UDP, UDP_CHECKSUM, UDP_HEADER, writeUdp } from "../wire/udp.ts";
 import {
+  CHECK_GOOD,
+  CHECK_LENGTH,
+  CHECK_PSEUDO,
+  CHECK_START,
+  CHECK_STRIDE,
+  type ChecksumVerifier,
   GUE_FIRST_SOURCE_PORT,
   type PacketSink,
   RX_LENGTH,
@@ -60,6 +66,19 @@ export function finishSums(pool: DataView, queue: TxQueue): void {
   queue.sumCount = 0;
 }
 
+/** A verifier in TypeScript for `packets` packets of a pool at a time. */
+export function memoryVerifier(pool: DataView, packets: number): ChecksumVerifier {
+  const checks = new Int32Array(packets * CHECK_STRIDE);
+  const verify = (count: number): void => {
+    for (let at = 0; at < count * CHECK_STRIDE; at += CHECK_STRIDE) {
+      if (checks[at + CHECK_LENGTH] === 0) continue;
+      const sum = addBytes(pool, checks[at + CHECK_START]!, checks[at + CHECK_LENGTH]!, checks[at + CHECK_PSEUDO]!);
+      checks[at + CHECK_GOOD] = complement(sum) === 0 ? 1 : 0;
+    }
+  };
+  return { checks, verify };
+}
+
 /** Copies the gather list of a message to `to`. Returns the bytes copied. */
 function gather(pool: Uint8Array, queue: TxQueue, start: number, count: number, to: Uint8Array, at: number): number {
   let bytes = 0;
@@ -73,6 +92,7 @@ function gather(pool: Uint8Array, queue: TxQueue, start: number, count: number, 
 }
 
 function emptied(queue: TxQueue): 0 {
+  queue.sends += queue.count;
   queue.count = 0;
   queue.iovCount = 0;
   return 0;

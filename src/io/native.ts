@@ -25,6 +25,8 @@ export interface Native {
    * its last descriptor. `offloads`: TCP (and, where the kernel has it, UDP) super-segments may be read from it.
    */
   openTun(name: string, offloads: boolean): number;
+  /** Whether UDP super-segments may be written to a TUN that was opened with offloads (Linux 6.2). */
+  tunTakesUdpTrains(fd: number): boolean;
   /** UDP socket that receives GUE: SO_REUSEPORT if asked, traffic class reported, UDP_GRO if asked and known; non-blocking. */
   openGueReceiver(address: string, port: number, reusePort: boolean, gro: boolean, receiveBuffer: number): number;
   /** UDP socket that only sends: bound to address and port with SO_REUSEPORT, DF set, everything that arrives is filtered out. */
@@ -68,15 +70,21 @@ export interface Native {
   /** Receives a burst; returns the count, 0 when nothing waits. Throws only when the descriptor is unusable. */
   receive(receiver: NativeHandle): number;
 
-  /** Prepares sends to UDP port `port` of GUE peers: `senders4` and `senders6` are GUE_SOURCE_PORTS descriptors each, or empty. */
+  /**
+   * Prepares sends to UDP port `port` of GUE peers: `senders4` and `senders6` are GUE_SOURCE_PORTS descriptors each, or empty.
+   * With `segmentation`, and where the kernel has UDP_SEGMENT, messages of one source port that follow each other, to one host
+   * and with datagrams of one size, go as one train. `sends` gets, as its first word, how many messages the kernel took.
+   */
   createGueSink(
     pool: Uint8Array,
     port: number,
     senders4: Int32Array,
     senders6: Int32Array,
+    segmentation: boolean,
     records: Int32Array,
     iovs: Int32Array,
     sums: Int32Array,
+    sends: Int32Array,
   ): NativeHandle;
   /** Prepares writes to a TUN queue. */
   createTunSink(pool: Uint8Array, fd: number, records: Int32Array, iovs: Int32Array, sums: Int32Array): NativeHandle;
@@ -99,6 +107,9 @@ export interface Native {
 
   /** Runs checksum jobs (SUM_* words) over a pool. Throws a RangeError when one reaches outside. */
   sumChecksums(pool: Uint8Array, sums: Int32Array, count: number): void;
+
+  /** Verifies checksums (CHECK_* words) over a pool. Throws a RangeError when one reaches outside. */
+  verifyChecksums(pool: Uint8Array, checks: Int32Array, count: number): void;
 
   /** Netlink socket for createSocketLookup(). Throws when the kernel cannot look up TCP or UDP sockets (tcp_diag, udp_diag). */
   openSockDiag(): number;

@@ -101,6 +101,26 @@ export const SUM_FIELD = 4;
 export const SUM_ZERO_AS_ONES = 5;
 export const SUM_STRIDE = 6;
 
+/**
+ * Words of one packet whose checksum is to be verified: the range from its L4 header to its end, on top of the folded sum of its
+ * pseudo-header. A range of length 0 is left out.
+ */
+export const CHECK_START = 0;
+export const CHECK_LENGTH = 1;
+export const CHECK_PSEUDO = 2;
+/** 1 when the checksum is right, else 0; of ranges that were verified. */
+export const CHECK_GOOD = 3;
+/** The other words are the caller's own. */
+export const CHECK_STRIDE = 8;
+
+/** Verifies checksums of packets in the pool, many at a time. */
+export interface ChecksumVerifier {
+  /** CHECK_STRIDE words each. */
+  readonly checks: Int32Array;
+  /** Verifies the first `count`. */
+  verify(count: number): void;
+}
+
 /** Distinct outer source ports of a host; a flow always leaves by the same one. */
 export const GUE_SOURCE_PORTS = 64;
 /** First of the dynamic ports (RFC 6335), from which the source ports are taken. */
@@ -117,6 +137,8 @@ export interface TxQueue {
   /** Checksum jobs, done before anything is sent. */
   readonly sums: Int32Array;
   sumCount: number;
+  /** How often the kernel was given something, since this was last set to 0: messages that are joined count once. */
+  sends: number;
 }
 
 export interface PacketSink {
@@ -134,5 +156,6 @@ export function createTxQueue(stride: number, messages: number, iovs: number, su
     iovCount: 0,
     sums: new Int32Array(sums * SUM_STRIDE),
     sumCount: 0,
+    sends: 0,
   };
 }

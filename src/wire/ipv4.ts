@@ -30,9 +30,12 @@ export const tos = (b: DataView, ip: number): number => b.getUint8(ip + TOS);
 export const identification = (b: DataView, ip: number): number => b.getUint16(ip + ID);
 export const ttl = (b: DataView, ip: number): number => b.getUint8(ip + TTL);
 export const protocol = (b: DataView, ip: number): number => b.getUint8(ip + PROTOCOL);
+export const headerChecksum = (b: DataView, ip: number): number => b.getUint16(ip + CHECKSUM);
 export const dontFragment = (b: DataView, ip: number): boolean => (b.getUint8(ip + FRAGMENT) & 0x40) !== 0;
 /** Non-zero for a fragment: the more-fragments bit and the offset in 8-byte units. */
 export const fragmentBits = (b: DataView, ip: number): number => b.getUint16(ip + FRAGMENT) & (MORE_FRAGMENTS | OFFSET_MASK);
+/** Whether all three flags and the offset of fragments are 0, but for the flag `but`. */
+export const hasNoFragmentBitBut = (b: DataView, ip: number, but: number): boolean => (b.getUint16(ip + FRAGMENT) & ~but) === 0;
 /** Offset of a fragment in bytes, from fragmentBits. */
 export const fragmentOffset = (bits: number): number => (bits & OFFSET_MASK) << 3;
 /** Whether fragments follow, from fragmentBits. */
@@ -57,6 +60,12 @@ export function setTos(b: DataView, ip: number, value: number): void {
   const before = b.getUint16(ip);
   b.setUint8(ip + TOS, value);
   b.setUint16(ip + CHECKSUM, adjust(b.getUint16(ip + CHECKSUM), before, b.getUint16(ip)));
+}
+
+/** Replaces the total length and mends the header checksum. */
+export function setTotalLength(b: DataView, ip: number, total: number): void {
+  b.setUint16(ip + CHECKSUM, adjust(b.getUint16(ip + CHECKSUM), b.getUint16(ip + TOTAL_LENGTH), total));
+  b.setUint16(ip + TOTAL_LENGTH, total);
 }
 
 /** Replaces total length and identification and writes the header checksum anew. */

@@ -23,6 +23,7 @@ export const sourcePort = (b: DataView, l4: number): number => b.getUint16(l4);
 export const destinationPort = (b: DataView, l4: number): number => b.getUint16(l4 + 2);
 export const sequence = (b: DataView, tcp: number): number => b.getUint32(tcp + SEQUENCE);
 export const flags = (b: DataView, tcp: number): number => b.getUint8(tcp + FLAGS);
+export const checksumOf = (b: DataView, tcp: number): number => b.getUint16(tcp + TCP_CHECKSUM);
 /** Header length in bytes with options, 20 to 60. */
 export const tcpHeaderLength = (b: DataView, tcp: number): number => (b.getUint8(tcp + DATA_OFFSET) >>> 4) << 2;
 

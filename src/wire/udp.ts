@@ -8,6 +8,9 @@ export const UDP_CHECKSUM = 6;
 /** Bytes of header and payload. */
 export const udpLength = (b: DataView, udp: number): number => b.getUint16(udp + LENGTH);
 
+/** The checksum; 0 says that there is none (IPv4 only, RFC 768). */
+export const checksumOf = (b: DataView, udp: number): number => b.getUint16(udp + UDP_CHECKSUM);
+
 /** Whether the `available` bytes at `udp` hold a whole datagram. */
 export const checkUdp = (b: DataView, udp: number, available: number): boolean =>
   available >= UDP_HEADER && udpLength(b, udp) >= UDP_HEADER && udpLength(b, udp) <= available;

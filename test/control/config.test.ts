@@ -200,6 +200,16 @@ const BAD: [what: string, input: string, ...lines: string[]][] = [
     `${GOOD}io: { busyPollUs: 1e6 }\n`,
     "io.busyPollUs: 1000000 is not valid here (write a whole number from 0 to 100000)",
   ],
+  [
+    "an offload that is none",
+    `${GOOD}io: { offloads: { joinTcp: on } }\n`,
+    'io.offloads.joinTcp: "on" is not known (one of auto, off)',
+  ],
+  [
+    "an unknown offload",
+    `${GOOD}io: { offloads: { joinTpc: off } }\n`,
+    "io.offloads.joinTpc: unknown key (did you mean \"joinTcp\"?)",
+  ],
   ["no workers", `${GOOD}io: { workers: 0 }\n`, "io.workers: 0 is not valid here (write a whole number from 1 to 64)"],
   [
     "device name too long",
@@ -321,7 +331,14 @@ test("defaults", () => {
       { port: 6080 },
       { size: 65537, drainSeconds: 300 },
       { size: 1_000_000 },
-      { mode: "af-packet", uplink: null, workers: 2, cpus: null, busyPollUs: 0 },
+      {
+        mode: "af-packet",
+        uplink: null,
+        workers: 2,
+        cpus: null,
+        busyPollUs: 0,
+        offloads: { sendTrains: "auto", receiveTrains: "auto", joinTcp: "auto", joinUdp: "auto" },
+      },
     ],
   );
   const [s1, s2] = config.hosts;

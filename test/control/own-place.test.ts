@@ -89,6 +89,9 @@ test("what cannot change while the agent runs is refused, by field", () => {
     "c.yaml: io.cpus: cannot change from none to [0, 1] while the agent runs (change it back, or restart the agents)",
     "c.yaml: io.busyPollUs: cannot change from 0 to 50 while the agent runs (change it back, or restart the agents)",
   ]);
+  assert.deepEqual(lines(`${TEXT}io: { offloads: { joinUdp: off } }\n`), [
+    "c.yaml: io.offloads.joinUdp: cannot change from auto to off while the agent runs (change it back, or restart the agents)",
+  ]);
   assert.deepEqual(lines(TEXT.replace("0123", "3210")), [
     "c.yaml: seed: cannot change while the agent runs (change it back, or restart the agents)",
   ]);

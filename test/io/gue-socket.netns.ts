@@ -33,7 +33,7 @@ const senders = {
   ipv4: ports.map((port) => n.openGueSender("10.0.1.11", port)),
   ipv6: ports.map((port) => n.openGueSender("fd00:1::11", port)),
 };
-const sink = new GueSink(senders, 6080, pool, 256, 1024, 1);
+const sink = new GueSink(senders, 6080, true, pool, 256, 1024, 1);
 const writer = new QueueWriter(sink.queue, pool, SEND_AREA);
 
 interface Datagram {
@@ -206,7 +206,7 @@ test("workers share ports and the flood of one flow stays with one of them", asy
   assert.equal(sink.flush(), 0);
   await until("ten", () => {
     receivers.forEach(({ source }, i) => {
-      counts[i]! += source.receive();
+      if (source.receive() > 0) counts[i]! += datagrams(source).length;
     });
     return counts[0]! + counts[1]! === 10;
   });

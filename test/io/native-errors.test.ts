@@ -86,7 +86,10 @@ test("wrong arguments are refused by name before anything happens", () => {
     [() => n.createReceiver("gue", 0, pool, 0, 1024, 3, words), /records: room for fewer than 3/],
     [() => n.createReceiver("gue", 0.5, pool, 0, 1024, 1, words), /fd: 0\.5/],
     [() => n.createReceiver("other" as "gue", 0, pool, 0, 1024, 1, words), /kind: "other"/],
-    [() => n.createGueSink(pool, 6080, new Int32Array(3), new Int32Array(0), words, words, words), /senders4: 3 descriptors/],
+    [
+      () => n.createGueSink(pool, 6080, new Int32Array(3), new Int32Array(0), true, words, words, words, words),
+      /senders4: 3 descriptors/,
+    ],
     [() => n.createTunSink(words as unknown as Uint8Array, 0, words, words, words), /pool: not a Uint8Array/],
     [() => n.createWaiter(new Int32Array(32)), /fds: 32, 1 to 31/],
     [() => n.setFilter(0, new Uint8Array(7)), /filter: 7 bytes/],

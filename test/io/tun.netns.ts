@@ -153,7 +153,7 @@ test("what is routed to the device is read raw, from one of its queues", async (
 
 test("a train sent into the device is read as one UDP super-segment where the kernel can", async () => {
   const senders = Array.from({ length: GUE_SOURCE_PORTS }, (_, i) => n.openGueSender("10.8.0.1", 49152 + i));
-  const gue = new GueSink({ ipv4: senders, ipv6: [] }, 6080, pool, 8, 64, 1);
+  const gue = new GueSink({ ipv4: senders, ipv6: [] }, 6080, true, pool, 8, 64, 1);
   new QueueWriter(gue.queue, pool, 2 * SLOTS * SLOT).gue("10.8.0.3", [pattern(10_000)], { segmentSize: 1000, source: 3 });
   assert.equal(gue.flush(), 0);
   const [record] = await receiveAll((r) => portOf(r, 20) === 6080);

@@ -73,7 +73,8 @@ function makeLengthsTrue(queue: TxQueue, stride: number): void {
 test("GUE sink", () => {
   const open = (address: string) => Int32Array.from({ length: GUE_SOURCE_PORTS }, (_, i) => n.openGueSender(address, 49152 + i));
   const queue = createTxQueue(TX_STRIDE, 32, 64, 16);
-  const sink = n.createGueSink(pool, 6080, open("127.0.0.1"), open("::1"), queue.records, queue.iovs, queue.sums);
+  const { records, iovs, sums } = queue;
+  const sink = n.createGueSink(pool, 6080, open("127.0.0.1"), open("::1"), true, records, iovs, sums, new Int32Array(1));
   let taken = 0;
   for (let round = 0; round < ROUNDS; round++) {
     fillWildly(queue);
