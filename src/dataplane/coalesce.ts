@@ -22,6 +22,7 @@ import {
 } from "../io/packet-io.ts";
 import { DELIVERED } from "../shm/verdict.ts";
 import { fold, pseudoSum4, pseudoSum6 } from "../wire/checksum.ts";
+import { GUE_HEADER } from "../wire/gue.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import * as tcp from "../wire/tcp.ts";
@@ -136,6 +137,9 @@ export function followsOn(b: DataView, c: Coalescer, gue: number, length: number
   const first = w[t + TRAIN_IP]!;
   const payload = payloadJoining(b, w, t, gue + header, length - header);
   if (payload === 0) return false;
+  // Whether a FIN is ours is asked anew when the flow is known by its SYN alone (ownership.ts): only with further hops.
+  const isTcp = w[t + TRAIN_PROTOCOL] === tcp.TCP;
+  if (isTcp && header > GUE_HEADER && (tcp.flags(b, gue + header + w[t + TRAIN_L4]!) & tcp.FIN) !== 0) return false;
   for (let k = 0; k < header; k += 4) if (b.getInt32(gue + k) !== b.getInt32(first - header + k)) return false;
   // An outer mark that changes the inner one is for the long way (RFC 6040).
   const outer = trafficClass & 3;

@@ -208,7 +208,7 @@ const BAD: [what: string, input: string, ...lines: string[]][] = [
   [
     "an unknown offload",
     `${GOOD}io: { offloads: { joinTpc: off } }\n`,
-    "io.offloads.joinTpc: unknown key (did you mean \"joinTcp\"?)",
+    'io.offloads.joinTpc: unknown key (did you mean "joinTcp"?)',
   ],
   ["no workers", `${GOOD}io: { workers: 0 }\n`, "io.workers: 0 is not valid here (write a whole number from 1 to 64)"],
   [

@@ -33,10 +33,14 @@ import { SYNS_BYTES, viewSyns } from "../../src/shm/syn-memory.ts";
 import { VERDICT_NAMES } from "../../src/shm/verdict.ts";
 import { viewOf } from "../../src/wire/bytes.ts";
 import {
+  ACK,
   type Burst,
+  FIN,
   type Gue,
+  oddZero,
   peerWords,
   randomBursts,
+  SYN,
   tcpFlow,
   tcpPacket,
   udpFlow,
@@ -82,7 +86,8 @@ class Target {
   readonly #burst = createBurst(RECORDS);
   readonly #counters = workerBlock(new ArrayBuffer(countersBytes(1)), 0);
 
-  constructor(verifier: MakeVerifier | null, room = ROOM, tcp = true, udp = true) {
+  /** `rate` is how many new flows a second it can remember. */
+  constructor(verifier: MakeVerifier | null, room = ROOM, tcp = true, udp = true, rate = FLOWS) {
     const { pool } = this;
     const queue = createTxQueue(UP_STRIDE, room.messages, room.pairs, 1);
     const kernel: PacketSink = { queue, flush: () => this.#write(queue) };
@@ -93,7 +98,7 @@ class Target {
       (packet) => this.sent.push(hexOf(packet)),
     );
     const memory = createFlowMemory(
-      viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), FLOWS),
+      viewFlows(new ArrayBuffer(flowTableBytes(FLOWS)), rate),
       viewSyns(new ArrayBuffer(SYNS_BYTES)),
       viewFragments(new ArrayBuffer(FRAGMENTS_BYTES)),
       plainQuestions((p) => ((p.ports >>> 16) & 1) === 0),
@@ -254,7 +259,10 @@ const alone = (...datagrams: readonly Gue[]): Burst =>
 
 for (const family of [IPV4, IPV6]) {
   test(`${family.name}: a train ends at 65,535 bytes`, () => {
-    for (const size of [1, 7, 900, 1448, 9000, 32_700, 32_747]) {
+    // 65,536 and 65,535 bytes, if all went into one.
+    const headers = family === IPV4 ? 40 : 60;
+    let longest = 0;
+    for (const size of [1, 7, 900, 1448, 9000, (65_536 - headers) / 4, (65_535 - headers) / 5, 32_747]) {
       const flow = tcpFlow(family, 40_000, family.home);
       const bursts = [];
       for (let left = 2 * Math.ceil(65_535 / size); left > 0; left -= RECORDS) {
@@ -263,7 +271,9 @@ for (const family of [IPV4, IPV6]) {
       }
       const target = both(bursts, plainVerifier);
       assert.ok(size > 32_740 || target.joined() > 0, `${size}: joined`);
+      longest = Math.max(longest, ...target.writes.map(({ length }) => length));
     }
+    assert.equal(longest, 65_535);
   });
 
   test(`${family.name}: more packets in a burst than may wait, and than one write takes`, () => {
@@ -305,4 +315,41 @@ test("the addon verifies checksums of all lengths, wherever they lie", () => {
       assert.deepEqual([v.checks[CHECK_GOOD], v.checks[CHECK_STRIDE + CHECK_GOOD]], [7, expected], `${length} bytes at ${start}`);
     }
   }
+});
+
+test("checksums that are the other zero of one's complement come out as they came", () => {
+  for (const at of [0, 1, 2]) {
+    const flow = tcpFlow(IPV4, 40_000, IPV4.home);
+    const v = viewOf(tcpPacket({ ...flow, id: 0 }, 500));
+    flow.id = v.getUint16(10) - at;
+    flow.ones = true;
+    const packets = Array.from({ length: 6 }, () => tcpPacket(flow, 500));
+    assert.equal(viewOf(packets[at]!).getUint16(10), 0xffff);
+    const target = both([alone(...packets.map((packet) => wrap(packet)))], plainVerifier);
+    assert.ok(target.joined() >= 3);
+    for (const next of [tcpFlow, udpFlow]) {
+      for (const family of [IPV4, IPV6]) {
+        const f = next(family, 40_000, family.home);
+        const l4 = family === IPV4 ? 20 : 40;
+        const [field, odd] = f.protocol === 6 ? [l4 + 16, 0xffff] : [l4 + 6, 0];
+        const some = Array.from({ length: 6 }, () => (f.protocol === 6 ? tcpPacket(f, 500) : udpPacket(f, 500)));
+        oddZero(some[at]!, field, l4 + 100, () => finishPacket(some[at]!, l4, f.protocol));
+        assert.equal(viewOf(some[at]!).getUint16(field), odd);
+        assert.ok(both([alone(...some.map((packet) => wrap(packet)))], plainVerifier).joined() >= 3);
+      }
+    }
+  }
+});
+
+test("a FIN is asked about like one that comes alone, where only the SYN of its flow is known", () => {
+  const flow = tcpFlow(IPV4, 40_001, IPV4.home);
+  const hops = ["10.0.1.12"];
+  const syn = wrap(tcpPacket(flow, 0, SYN), hops);
+  flow.sequence++;
+  const [asked, data, fin] = [ACK, ACK, ACK | FIN].map((flags) => wrap(tcpPacket(flow, 100, flags), hops));
+  const train = { datagrams: [data!, fin!], size: data!.length, trafficClass: 0, peer: "10.0.1.12" };
+  const targets = [plainVerifier, null].map((verifier) => new Target(verifier, ROOM, true, true, 0));
+  for (const target of targets) for (const burst of [alone(syn), alone(asked!), [train]]) target.take(burst);
+  compare(targets[0]!, targets[1]!);
+  assert.equal(targets[0]!.verdicts().next_hop, 1);
 });

@@ -20,7 +20,9 @@ export interface Message {
 export type Burst = readonly Message[];
 
 export const FIN = 0x01;
-const [SYN, RST, PSH, ACK, URG, ECE, CWR] = [0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80];
+export const SYN = 0x02;
+export const ACK = 0x10;
+const [RST, PSH, URG, ECE, CWR] = [0x04, 0x08, 0x20, 0x40, 0x80];
 
 /** Words of a receive record for a peer. */
 export function peerWords(peer: string): number[] {
@@ -49,6 +51,12 @@ export interface Flow {
   /** Payload bytes of a full packet. */
   size: number;
   hops: readonly string[];
+  /** Flags that all packets have. */
+  flags: number;
+  /** Added to the checksum of every IPv4 header. */
+  sumOff: number;
+  /** Whether a header checksum of zero is written as all ones, the other zero. */
+  ones: boolean;
 }
 
 const flowOf = (protocol: number, family: Family, port: number, to: string): Flow => ({
@@ -69,6 +77,9 @@ const flowOf = (protocol: number, family: Family, port: number, to: string): Flo
   label: 0,
   size: 1000,
   hops: [],
+  flags: ACK,
+  sumOff: 0,
+  ones: false,
 });
 export const tcpFlow = (family: Family, port: number, to: string): Flow => flowOf(6, family, port, to);
 export const udpFlow = (family: Family, port: number, to: string): Flow => flowOf(17, family, port, to);
@@ -99,18 +110,20 @@ function packetOf(f: Flow, l4Header: Uint8Array, payload: number, extension = fa
   salt = (salt + 13) & 0xffff;
   for (let i = network + l4Header.length; i < packet.length; i++) packet[i] = (i * 7 + (i >> 8) + salt) & 255;
   finishPacket(packet, network, f.protocol);
+  if (v4) v.setUint16(10, v.getUint16(10) + f.sumOff);
+  if (v4 && f.ones && v.getUint16(10) === 0) v.setUint16(10, 0xffff);
   return packet;
 }
 
 /** The next packet of a TCP flow. */
-export function tcpPacket(f: Flow, payload: number, flags = ACK, extension = false): Uint8Array {
+export function tcpPacket(f: Flow, payload: number, flags = f.flags, extension = false): Uint8Array {
   const header = new Uint8Array(20 + f.options.length);
   const v = new DataView(header.buffer);
   v.setUint32(4, f.sequence);
   v.setUint32(8, f.acknowledged);
   header.set([(header.length / 4) << 4, flags], 12);
   v.setUint16(14, f.window);
-  if ((flags & URG) !== 0) v.setUint16(18, 5);
+  if ((flags & URG) !== 0) v.setUint16(18, 5 * (f.sequence & 1));
   header.set(f.options, 20);
   f.sequence = (f.sequence + payload) >>> 0;
   return packetOf(f, header, payload, extension);
@@ -121,9 +134,9 @@ export const udpPacket = (f: Flow, payload: number, extension = false): Uint8Arr
   packetOf(f, new Uint8Array(8), payload, extension);
 
 /** A packet in GUE. */
-export function wrap(inner: Uint8Array, hops: readonly string[] = [], trailer = 0): Gue {
+export function wrap(inner: Uint8Array, hops: readonly string[] = [], trailer = 0, index = 0): Gue {
   const list = hops.flatMap((hop) => [...make.address(hop)]);
-  const data = hops.length === 0 ? [] : [0, 0, 0, hops.length, ...list];
+  const data = hops.length === 0 ? [] : [0, 0, index, hops.length, ...list];
   const header = [data.length / 4, inner[0]! >> 4 === 4 ? 4 : 41, 0, 0, ...data];
   const datagram = new Uint8Array(header.length + inner.length + trailer).fill(0xee);
   datagram.set(header);
@@ -133,13 +146,13 @@ export function wrap(inner: Uint8Array, hops: readonly string[] = [], trailer = 
 
 const l4Of = (packet: Uint8Array): number => (packet[0]! >> 4 === 4 ? 20 : packet[6] === 60 ? 48 : 40);
 
-/** Writes all ones where a checksum of TCP, or of an IPv4 header, is zero, by way of a word that is made to fit. */
-function oddZero(packet: Uint8Array, field: number, word: number, finish: () => void): void {
+/** Writes the other zero where a checksum is zero, by way of a word that is made to fit. */
+export function oddZero(packet: Uint8Array, field: number, word: number, finish: () => void): void {
   const v = new DataView(packet.buffer, packet.byteOffset);
   const sum = v.getUint16(field) + v.getUint16(word);
   v.setUint16(word, (sum & 0xffff) + (sum >>> 16));
   finish();
-  if (v.getUint16(field) === 0) v.setUint16(field, 0xffff);
+  v.setUint16(field, v.getUint16(field) === 0 ? 0xffff : v.getUint16(field) === 0xffff ? 0 : v.getUint16(field));
 }
 
 /** Changes a packet of the flow that is otherwise as the others. */
@@ -163,18 +176,22 @@ function strange(f: Flow, random: Random, packet: Uint8Array): Uint8Array {
       if (f.protocol === 17) v.setUint16(field, 0);
       break;
     case 5:
-      if (f.protocol === 6 && packet.length > l4 + 64) oddZero(packet, field, packet.length - (packet.length & 1) - 2, finish);
+      if (packet.length > l4 + 64) oddZero(packet, field, packet.length - (packet.length & 1) - 2, finish);
       break;
     case 6:
       if (f.family === IPV4) oddZero(packet, 10, 4, finish);
       break;
     case 7: // a TTL for one packet alone
       packet[f.family === IPV4 ? 8 : 7] = random(3);
-      finish();
+      if (random(2) === 0) finish();
       break;
     case 8: // UDP lengths that differ, or TCP's reserved bits
-      if (f.protocol === 17) v.setUint16(l4 + 4, Math.max(8, packet.length - l4 - random(3)));
-      else {
+      if (f.protocol === 17) {
+        const less = Math.min(random(3), packet.length - l4 - 8);
+        // The sum stays the same when the length goes down and the checksum up.
+        v.setUint16(l4 + 4, v.getUint16(l4 + 4) - less);
+        v.setUint16(field, v.getUint16(field) + less);
+      } else {
         packet[l4 + 12]! |= 1 << random(4);
         finish();
       }
@@ -208,7 +225,7 @@ function strange(f: Flow, random: Random, packet: Uint8Array): Uint8Array {
 
 /** Changes what the next packets of a flow have in common. */
 function turn(f: Flow, random: Random): void {
-  switch (random(12)) {
+  switch (random(14)) {
     case 0:
       f.acknowledged += 1 + random(3);
       break;
@@ -243,6 +260,12 @@ function turn(f: Flow, random: Random): void {
     case 10:
       f.label = random(2 ** 20);
       break;
+    case 11:
+      f.flags = random(2) === 0 ? ACK : ACK | [CWR, ECE, URG, CWR | ECE][random(4)]!;
+      break;
+    case 12:
+      f.sumOff = random(2) * random(4);
+      break;
     default:
       f.size = 1 + random(random(2) === 0 ? 60 : 2900);
   }
@@ -255,7 +278,7 @@ function nextPacket(f: Flow, random: Random): Uint8Array {
   const extension = random(60) === 0;
   const size = usual ? f.size : random(10) === 0 ? 0 : random(f.size + 3);
   if (f.protocol === 17) return udpPacket(f, size, extension);
-  const flags = random(14) > 0 ? ACK : random(5) === 0 ? random(256) : ACK | FLAGS[random(FLAGS.length)]!;
+  const flags = random(14) > 0 ? f.flags : random(5) === 0 ? random(256) : ACK | FLAGS[random(FLAGS.length)]!;
   return tcpPacket(f, size, flags, extension);
 }
 
@@ -271,7 +294,8 @@ function others(f: Flow, random: Random): Uint8Array[] {
         make.ip(client, f.to, 17, whole.subarray(0, 304), { more: true, id }),
         make.ip(client, f.to, 17, whole.subarray(304), { offset: 304, id }),
       ];
-      return random(3) === 0 ? parts.reverse() : parts;
+      const between = Array.from({ length: random(4) }, () => nextPacket(f, random));
+      return random(3) === 0 ? parts.reverse() : [parts[0]!, ...between, parts[1]!];
     }
     case 1:
       return [make.echo(client, f.to, random(65_536))];
@@ -319,13 +343,12 @@ function sendSome(f: Flow, random: Random, into: Sent[]): void {
     if (random(60) === 0) packets.pop();
     const hops = random(50) === 0 ? ["10.0.1.11"] : f.hops;
     const trailer = random(80) === 0 ? random(9) : 0;
+    const index = random(50) === 0 ? hops.length : 0;
     for (const packet of packets) {
       const bare = random(60) === 0 && packet.length > 0 && [4, 6].includes(packet[0]! >> 4);
-      into.push({
-        bytes: bare ? packet : wrap(packet.length > 0 ? packet : make.bytes(0), hops, trailer),
-        trafficClass: mark,
-        peer,
-      });
+      const bytes = bare ? packet : wrap(packet.length > 0 ? packet : make.bytes(0), hops, trailer, index);
+      if (random(100) === 0 && !bare) bytes[random(4)]! ^= 1 << random(8);
+      into.push({ bytes, trafficClass: mark, peer });
     }
     if (random(50) === 0) turn(f, random);
     if (random(40) === 0 && into.length > 1) into.push(into.splice(-2, 1)[0]!);
