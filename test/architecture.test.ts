@@ -17,6 +17,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   io: ["wire", "shm", "bpf"],
   dataplane: ["wire", "steering", "shm", "bpf", "io/packet-io.ts"],
   control: ["steering", "shm", "wire", "io", "bpf"],
+  store: ["control", "steering", "wire", "io/runtime-files.ts"],
+  health: ["store", "control", "wire", "shm", "io"],
+  conductor: ["store", "control", "steering", "shm", "wire"],
+  routes: ["store", "control", "wire", "io"],
+  metrics: ["store", "control", "shm", "wire", "io"],
   replay: ["wire", "steering", "shm", "io", "dataplane"],
 };
 /** Where a thread of the data plane is put together from devices and shared files. */

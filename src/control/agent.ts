@@ -2,8 +2,10 @@
 import type { Logger } from "pino";
 import { formatPrefix } from "../wire/address.ts";
 import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-place.ts";
+import type { AgentView } from "./attendant.ts";
 import { type Config, effectiveConfig, type Offloads } from "./config.ts";
 import { usableRules } from "./drop-rules.ts";
+import type { FitnessBoard } from "./fitness.ts";
 import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
@@ -45,6 +47,7 @@ export class Agent implements Giver {
   #pool: WorkerPool | null = null;
   #death: string | null = null;
   #onDeath: (reason: string) => void = () => {};
+  #onChange: (config: Config) => void = () => {};
   #server: HandoverServer | null = null;
   #drained: NodeJS.Timeout | undefined;
   #drainAt: number | null = null;
@@ -226,6 +229,17 @@ export class Agent implements Giver {
     return this.#holdings.publisher.generation;
   }
 
+  /** What those beside the data plane see of it. */
+  view(board: FitnessBoard): AgentView {
+    const [log, place, runtimeDir] = [this.#log, this.#place, this.#holdings.claim.dir];
+    return { log, place, runtimeDir, board, config: () => this.#config, generation: () => this.generation };
+  }
+
+  /** Who is told of each config that has become current. */
+  onChange(changed: (config: Config) => void): void {
+    this.#onChange = changed;
+  }
+
   /** What the log says of a running agent. */
   get facts(): object {
     const { config, host, uplink, instance, mtu } = this.#place;
@@ -297,6 +311,7 @@ export class Agent implements Giver {
       { generation, movedBuckets, buckets, pools, vips: changes, problems: problems.length > 0 ? problems : undefined },
       `generation ${generation}: ${moves.join(", ") || "no pools"}`,
     );
+    this.#onChange(config);
   }
 
   /** Publishes, and once more when the generations before have had their time and leave the chains. */

@@ -2,7 +2,9 @@
 import type { Logger } from "pino";
 import { Agent } from "./agent.ts";
 import type { AgentOptions } from "./agent-place.ts";
+import { type AttendantFactory, Attendants } from "./attendant.ts";
 import { ConfigWatch } from "./config-watch.ts";
+import { FitnessBoard } from "./fitness.ts";
 import { type Takeover, takeOver } from "./takeover.ts";
 
 /** Told to stop before there was anything to stop. */
@@ -15,10 +17,15 @@ function describe({ from, gapMs, dropped }: Omit<Takeover, "agent">): string {
 
 /**
  * Runs an agent until it is told to stop (SIGINT, SIGTERM), cannot go on, or another one has taken over from it. `takeover`: in the
- * place of the one that runs now. Resolves with the exit code; throws a Failure when it does not get as far as being ready, with the
- * host's network as it was.
+ * place of the one that runs now; `beside`: what is to live beside its data plane. Resolves with the exit code; throws a Failure when it
+ * does not get as far as being ready, with the host's network as it was.
  */
-export async function runAgent(options: AgentOptions, takeover: boolean, log: Logger): Promise<number> {
+export async function runAgent(
+  options: AgentOptions,
+  takeover: boolean,
+  log: Logger,
+  beside: readonly AttendantFactory[] = [],
+): Promise<number> {
   let end: (code: number) => void = () => {};
   const ended = new Promise<number>((resolve) => {
     end = resolve;
@@ -26,6 +33,8 @@ export async function runAgent(options: AgentOptions, takeover: boolean, log: Lo
   const told = new AbortController();
   let why = "its agent was told to stop";
   let agent: Agent | null = null;
+  let attendants: Attendants | null = null;
+  let handedOver = false;
   // What is asked for while the agent starts is done when it has started.
   let [ready, asked] = [false, false];
   const reload = (): void => {
@@ -67,10 +76,23 @@ export async function runAgent(options: AgentOptions, takeover: boolean, log: Lo
     );
     log.info({ ready: true, ...agent.facts, generation: agent.generation, ...more }, text);
     if (takeover) agent.settle(died);
-    agent.listen(() => end(0));
+    agent.listen(() => {
+      handedOver = true;
+      end(0);
+    });
     if (asked) reload();
+    const view = agent.view(new FitnessBoard());
+    const these = new Attendants(
+      beside.map((make) => make(view)),
+      log,
+    );
+    attendants = these;
+    agent.onChange((config) => void these.changed(config));
+    void these.start();
     const code = await ended;
     log.info({ code }, "stopping");
+    // A worker's death leaves nobody who takes packets: there is nothing to wait for.
+    if (code === 0 && !handedOver) await these.leaving();
     return code;
   } catch (error) {
     if (!(error instanceof Told)) throw error;
@@ -79,6 +101,7 @@ export async function runAgent(options: AgentOptions, takeover: boolean, log: Lo
   } finally {
     watch.close();
     const stopped = await agent?.stop(why);
+    await attendants?.stop(handedOver);
     for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
     process.off("uncaughtException", crash);
     if (stopped === true) log.info("stopped, the host's network is as it was");

@@ -1,0 +1,41 @@
+/** What this host is fit for, as those who check it have found; read by those who announce, report and measure it. */
+import { EventEmitter } from "node:events";
+
+export interface Health {
+  readonly healthy: boolean;
+  /** Why, in a few words; empty while healthy. */
+  readonly reason: string;
+}
+
+/** Emits `change` when something of it is other than before. */
+export class FitnessBoard extends EventEmitter<{ change: [] }> {
+  readonly #problems = new Map<string, string>();
+  readonly #services = new Map<string, Health>();
+
+  /** What is wrong with the host itself, by who found it: `workers`, `tun`, `store`, `overload`, ... Empty: fit for packets. */
+  get problems(): ReadonlyMap<string, string> {
+    return this.#problems;
+  }
+
+  /** Services that are checked, by name; one that is not here counts as healthy. */
+  get services(): ReadonlyMap<string, Health> {
+    return this.#services;
+  }
+
+  /** Sets what is wrong by one source; null: nothing any more. */
+  problem(source: string, text: string | null): void {
+    if ((this.#problems.get(source) ?? null) === text) return;
+    if (text === null) this.#problems.delete(source);
+    else this.#problems.set(source, text);
+    this.emit("change");
+  }
+
+  /** Sets what is known of a service; null: it is not checked any more. */
+  service(name: string, health: Health | null): void {
+    const before = this.#services.get(name);
+    if (before?.healthy === health?.healthy && before?.reason === health?.reason) return;
+    if (health === null) this.#services.delete(name);
+    else this.#services.set(name, health);
+    this.emit("change");
+  }
+}

@@ -1,0 +1,125 @@
+/** The values that lie under the keys of a cluster: their shape, and how what is not of it is refused. */
+import { z } from "zod";
+
+/** Of every record: one of another format was written by another version, and is not for us. */
+const FORMAT = 1;
+
+/** Bytes a wanted state may have, and any other record. */
+export const MAX_WANTED_BYTES = 1 << 20;
+export const MAX_RECORD_BYTES = 1 << 16;
+
+const time = z.int().nonnegative();
+const member = z.strictObject({ name: z.string(), weight: z.int().nonnegative(), gone: z.literal(true).optional() });
+const generation = z.strictObject({
+  id: z.int().positive(),
+  time,
+  superseded: time.optional(),
+  hosts: z.array(member).max(4096),
+});
+const health = z.strictObject({ healthy: z.boolean(), reason: z.string() });
+
+/** What is wanted of the cluster. */
+const wanted = z.strictObject({
+  format: z.literal(FORMAT),
+  /** Counts the changes from 1; the store's own revisions start anew when it is restored. */
+  change: z.int().positive(),
+  who: z.string(),
+  /** ms since the epoch. */
+  when: time,
+  why: z.string(),
+  /** The wanted parts of the config as YAML. */
+  config: z.string(),
+});
+
+/** Generations of a service's pool, newest first, as in steering/generations.ts. */
+const generations = z.strictObject({
+  format: z.literal(FORMAT),
+  service: z.string(),
+  /** Counts the writes from 1, also across conductors. */
+  serial: z.int().positive(),
+  /** The change of the wanted state that it follows. */
+  change: z.int().nonnegative(),
+  /** Who wrote it, and why in a few words. */
+  by: z.string(),
+  why: z.string(),
+  generations: z.array(generation).min(1).max(32),
+});
+
+/** Who conducts. */
+const conductor = z.strictObject({ format: z.literal(FORMAT), host: z.string(), pid: z.int(), since: time });
+
+/** What a host says of itself. */
+const hostReport = z.strictObject({
+  format: z.literal(FORMAT),
+  host: z.string(),
+  when: time,
+  version: z.string(),
+  /** Change of the wanted state that it has applied, generation of its tables, and for how long its store has been out of reach, s. */
+  change: z.int().nonnegative(),
+  generation: z.int().nonnegative(),
+  ageSeconds: z.number().nonnegative(),
+  /** Serial of the generations it has applied, by service. */
+  serials: z.record(z.string(), z.int().nonnegative()),
+  /** What it refused of the store's content, and why; null: nothing. */
+  refused: z.string().nullable(),
+  /** What is wrong with the host itself, by who found it. */
+  problems: z.record(z.string(), z.string()),
+  services: z.record(z.string(), health),
+  /** 0..1 each; use of the CPUs and share of time in which work waited for one; by service what its own measure says, 1: full. */
+  load: z.strictObject({
+    cpu: z.number(),
+    pressure: z.number(),
+    services: z.record(z.string(), z.number()),
+  }),
+  /** Flows that the host owns and has seen packets of lately. */
+  flows: z.int().nonnegative(),
+  /** Routes that it announces. */
+  announced: z.array(z.string()),
+});
+
+/** What a host found when it probed the services of others through the tunnel: by host, by service. */
+const probes = z.strictObject({
+  format: z.literal(FORMAT),
+  host: z.string(),
+  when: time,
+  hosts: z.record(z.string(), z.record(z.string(), health)),
+});
+
+export const RECORDS = { wanted, generations, conductor, hostReport, probes } as const;
+export type RecordName = keyof typeof RECORDS;
+export type RecordOf<N extends RecordName> = z.output<(typeof RECORDS)[N]>;
+
+export type WantedRecord = RecordOf<"wanted">;
+export type GenerationsRecord = RecordOf<"generations">;
+export type ConductorRecord = RecordOf<"conductor">;
+export type HostReport = RecordOf<"hostReport">;
+export type ProbesRecord = RecordOf<"probes">;
+
+/** Reads a value: the record, or one line that says what is wrong with what lies under `key`. Never throws. */
+export function readRecord<N extends RecordName>(
+  name: N,
+  key: string,
+  value: string,
+): { readonly record: RecordOf<N> } | { readonly error: string } {
+  const wrong = (text: string): { error: string } => ({ error: `${key}: ${text}` });
+  const most = name === "wanted" ? MAX_WANTED_BYTES : MAX_RECORD_BYTES;
+  const bytes = Buffer.byteLength(value);
+  if (bytes > most) return wrong(`${bytes} bytes, more than the ${most} that are possible`);
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch (error) {
+    return wrong(`not JSON: ${(error as Error).message}`);
+  }
+  const { format } = (json ?? {}) as { format?: unknown };
+  if (format !== FORMAT)
+    return wrong(`format ${JSON.stringify(format) ?? "missing"}, this version of hafl reads format ${FORMAT}`);
+  const result = RECORDS[name].safeParse(json);
+  if (result.success) return { record: result.data as RecordOf<N> };
+  const { path, message } = result.error.issues[0]!;
+  return wrong(`${path.join(".") || "the record"}: ${message}`);
+}
+
+/** A record as it is written. */
+export const writeRecord = <N extends RecordName>(_name: N, record: Omit<RecordOf<N>, "format">): string =>
+  JSON.stringify({ format: FORMAT, ...record });
