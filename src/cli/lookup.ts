@@ -38,13 +38,13 @@ export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLo
   const now = Date.now();
   const cluster = freshCluster(config, now);
   const { key, drainSeconds, directorFlows } = originOf(config, 1);
-  const past = { pools: cluster.history.pools, key, drainMs: drainSeconds * 1000 };
   const unknown = { flows: null, limits: null, syns: null, sockets: null };
   const lookups = new Map<string, Lookup>();
   const asked = (name: string): Lookup => {
     let lookup = lookups.get(name);
     if (lookup === undefined) {
       const spec = cluster.tablesFor(name, mtu);
+      const past = { pools: cluster.historyOf(name).pools, key, drainMs: drainSeconds * 1000 };
       lookup = lookupIn({ tables: plainTables(spec), names: namesOf(spec), now, directorFlows, rules, past, ...unknown });
       lookups.set(name, lookup);
     }
@@ -52,7 +52,9 @@ export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLo
   };
   if (host !== undefined) return asked(host);
   const alive = config.hosts.filter(({ state }) => state !== "down");
-  const [first, second] = (alive.length > 0 ? alive : config.hosts).map(({ name }) => name);
+  const asking = alive.length > 0 ? alive : config.hosts;
+  // Both at one site: another would have another pool.
+  const [first, second] = asking.filter(({ site }) => site === asking[0]!.site).map(({ name }) => name);
   return (flow, shape) => {
     const result = asked(first!)(flow, shape);
     return result.host === first && second !== undefined ? asked(second)(flow, shape) : result;

@@ -2,6 +2,7 @@
 import { firstSlice, lastSlice, portsOfSlice } from "../steering/slices.ts";
 import { contains, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { Config, DropConfig, EgressConfig, HostConfig, PortRange } from "./config.ts";
+import { type BgpConfig, bgpProblems } from "./config-bgp.ts";
 import type { Path, Problem } from "./config-problem.ts";
 import { quicProblems, showId } from "./config-quic.ts";
 import { type ServiceDraft, TABLE_SIZE_MAX } from "./config-schema.ts";
@@ -14,6 +15,8 @@ export interface Draft {
   readonly egress: readonly Partial<EgressConfig>[];
   readonly drop: readonly Partial<DropConfig>[];
   readonly table: Partial<Config["table"]>;
+  /** null: off, or malformed. */
+  readonly bgp: BgpConfig | null;
 }
 
 /** Reports each item whose key an earlier one has. */
@@ -215,4 +218,5 @@ export const crossProblems = (draft: Draft): Problem[] => [
   ...egress(draft),
   ...twiceNamed("drop", draft.drop),
   ...table(draft),
+  ...bgpProblems(draft),
 ];

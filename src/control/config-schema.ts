@@ -1,6 +1,7 @@
 /** The shape of each part of a config: types, ranges, defaults. What spans several parts is in config-rules.ts. */
 import { z } from "zod";
 import type { ServiceConfig } from "./config.ts";
+import { BGP_KEYS, bgp, preference, site, sites } from "./config-bgp.ts";
 import {
   bad,
   expected,
@@ -30,12 +31,15 @@ const HOST = {
   weight: weight.default(1),
   state: oneOf("active", "draining", "down").default("active"),
   serverId: read(readServerId),
+  site,
+  preference,
 };
 const SERVICE = {
   name,
   vips: z.array(read(readVip), expected("a list of addresses", "write [192.0.2.10]")).min(1, "no VIP (write [192.0.2.10])"),
   ports,
   pool: read(readPool),
+  sites,
   udp: oneOf("stateless", "flow", "quic").default("flow"),
   hash: oneOf("5-tuple", "source", "source-port").default("5-tuple"),
   quic,
@@ -151,6 +155,7 @@ export const PARTS = {
     schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}),
     keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
   },
+  bgp: { schema: bgp, keys: BGP_KEYS },
 } as const;
 
 export type ListPart = "hosts" | "services" | "egress" | "drop";

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isScalar, parseDocument, stringify } from "yaml";
 import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
+import type { BgpConfig } from "./config-bgp.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
@@ -16,6 +17,10 @@ export interface HostConfig {
   readonly state: "active" | "draining" | "down";
   /** By which QUIC connection IDs name the host, 0 to 2^32 - 1; null: they do not. */
   readonly serverId: number | null;
+  /** The data centre it is in; null: there is only one. */
+  readonly site: string | null;
+  /** How much routers prefer its routes, 0 to 10: 10 is the first choice. */
+  readonly preference: number;
 }
 
 /** Both ends belong to it; any port is 0 to 65535. */
@@ -31,6 +36,8 @@ export interface ServiceConfig {
   readonly ports: { readonly tcp: readonly PortRange[]; readonly udp: readonly PortRange[] };
   /** Empty: a service without hosts. */
   readonly pool: readonly { readonly host: string; readonly weight: number }[];
+  /** Whether packets are served by the pool's hosts of the site they came to, or by all of them. */
+  readonly sites: "own" | "all";
   readonly udp: "stateless" | "flow" | "quic";
   readonly hash: "5-tuple" | "source" | "source-port";
   /** Where connection IDs carry the server id; null unless `udp` is quic. */
@@ -96,6 +103,8 @@ export interface Config {
     /** What is done to many packets at a time: auto where the kernel can. */
     readonly offloads: Offloads<"auto" | "off">;
   };
+  /** null: routes are somebody else's. */
+  readonly bgp: BgpConfig | null;
 }
 
 export type ConfigResult = { config: Config } | { errors: string[] };
@@ -208,7 +217,11 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
-  const problems = [...withoutMisspelt(reader.problems), ...crossProblems({ hosts, services, egress, drop, table: table ?? {} })];
+  const bgp = reader.one("bgp");
+  const problems = [
+    ...withoutMisspelt(reader.problems),
+    ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp }),
+  ];
   if (problems.length > 0) return { errors: problems.map((p) => `${file}: ${formatPath(p.path)}: ${p.text}`) };
   const known = hosts as HostConfig[];
   const weights = new Map(known.map(({ name, weight }) => [name, weight]));
@@ -224,6 +237,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       table: table!,
       flowTable,
       io: io!,
+      bgp,
     }),
   };
 }
@@ -255,11 +269,12 @@ export function effectiveConfig(config: Config): string {
     cluster: config.cluster,
     seed: Buffer.from(config.seed).toString("hex"),
     hosts: config.hosts.map(({ name, dips, ...host }) => ({ name, dip: dips.map(formatAddress), ...host })),
-    services: config.services.map(({ name, vips, ports, pool, udp, hash, quic }) => ({
+    services: config.services.map(({ name, vips, ports, pool, sites, udp, hash, quic }) => ({
       name,
       vips: vips.map(formatPrefix),
       ports: { tcp: portsAsText(ports.tcp), udp: portsAsText(ports.udp) },
       pool: Object.fromEntries(pool.map(({ host, weight }) => [host, weight])),
+      sites,
       udp,
       hash,
       quic,
@@ -273,6 +288,7 @@ export function effectiveConfig(config: Config): string {
     table: config.table,
     flowTable: config.flowTable ?? "off",
     io: config.io,
+    bgp: config.bgp ?? "off",
   };
   return stringify(plain, { lineWidth: 0 });
 }

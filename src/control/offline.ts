@@ -3,6 +3,7 @@ import type { TablesSpec } from "../shm/forwarding-table.ts";
 import type { ChainTable } from "../steering/generations.ts";
 import type { Config } from "./config.ts";
 import { advanceHistory, type History, newHistory } from "./generation-history.ts";
+import { atSite } from "./site.ts";
 import { chainTables, tablesSpec, UNKNOWN_MTU } from "./tables-spec.ts";
 
 /** Chains by service name. */
@@ -11,15 +12,32 @@ export const configChains = (config: Config): Map<string, ChainTable> =>
 
 /** A cluster that starts with a configuration at `now`, ms since the epoch: what the tables of its hosts are made from. */
 export interface FreshCluster {
-  readonly history: History;
+  readonly historyOf: (host: string) => History;
   /** Tables for one host, which must be in the configuration, with outer packets of at most `mtu` bytes. */
   readonly tablesFor: (host: string, mtu?: number) => TablesSpec;
 }
 
 export function freshCluster(config: Config, now: number): FreshCluster {
-  const history = advanceHistory(newHistory(), config, now);
-  const chains = chainTables(config, history);
-  return { history, tablesFor: (host, mtu = UNKNOWN_MTU) => tablesSpec(config, history, chains, host, 1, mtu) };
+  const start = newHistory();
+  const bySite = new Map<string | null, { seen: Config; history: History; chains: Map<string, ChainTable> }>();
+  const of = (host: string) => {
+    const site = config.hosts.find(({ name }) => name === host)?.site ?? null;
+    let made = bySite.get(site);
+    if (made === undefined) {
+      const seen = atSite(config, site);
+      const history = advanceHistory(start, seen, now);
+      made = { seen, history, chains: chainTables(seen, history) };
+      bySite.set(site, made);
+    }
+    return made;
+  };
+  return {
+    historyOf: (host) => of(host).history,
+    tablesFor: (host, mtu = UNKNOWN_MTU) => {
+      const { seen, history, chains } = of(host);
+      return tablesSpec(seen, history, chains, host, 1, mtu);
+    },
+  };
 }
 
 /** Tables of the first generation for one host. The host must be in the configuration. */

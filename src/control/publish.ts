@@ -38,6 +38,7 @@ import type { Config } from "./config.ts";
 import { advanceHistory, type History } from "./generation-history.ts";
 import { originOf, readHistory, writeHistory } from "./history-file.ts";
 import type { PathMtus } from "./path-mtu.ts";
+import { forHost } from "./site.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
 export interface PoolChange {
@@ -125,10 +126,11 @@ export class Publisher {
   }
 
   /**
-   * Makes a configuration current for the host named `hostName`, at `now` (ms since the epoch), with outer packets of at
+   * Makes a configuration current as the host named `hostName` sees it, at `now` (ms since the epoch), with outer packets of at
    * most so many bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
    */
-  publish(config: Config, hostName: string, mtus: PathMtus, now = Date.now()): PublishResult {
+  publish(wanted: Config, hostName: string, mtus: PathMtus, now = Date.now()): PublishResult {
+    const config = forHost(wanted, hostName);
     const history = advanceHistory(this.#history, config, now);
     const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history, this.#remembered);
     const tables = chainTables(config, history, this.#remembered);

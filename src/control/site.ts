@@ -1,0 +1,27 @@
+/** Sites: which hosts of a pool serve the packets that come to a data centre. Pure. */
+import type { Config, ServiceConfig } from "./config.ts";
+
+const siteOf = (config: Config, host: string): string | null => config.hosts.find(({ name }) => name === host)?.site ?? null;
+
+/** All sites of a config; null stands for the hosts that have none. */
+export const sitesOf = (config: Config): (string | null)[] => [...new Set(config.hosts.map(({ site }) => site))];
+
+/**
+ * The pool of a service as the hosts of a site see it. With `sites: own` its hosts there, and those of all sites as long as none of
+ * them takes new flows: a packet that comes nevertheless goes over the backbone rather than nowhere.
+ */
+export function poolAt(config: Config, service: ServiceConfig, site: string | null): ServiceConfig["pool"] {
+  if (service.sites === "all") return service.pool;
+  const here = new Map(config.hosts.filter((host) => host.site === site).map((host) => [host.name, host.state]));
+  const own = service.pool.filter(({ host }) => here.has(host));
+  return own.some(({ host, weight }) => weight > 0 && here.get(host) === "active") ? own : service.pool;
+}
+
+/** The config as the hosts of a site act on it: each pool is the site's own. */
+export function atSite(config: Config, site: string | null): Config {
+  if (sitesOf(config).length <= 1) return config;
+  return { ...config, services: config.services.map((service) => ({ ...service, pool: poolAt(config, service, site) })) };
+}
+
+/** The config as a host of it acts on it. */
+export const forHost = (config: Config, host: string): Config => atSite(config, siteOf(config, host));
