@@ -61,6 +61,10 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   let packets = 0;
   let plain = 0;
   let bytes = 0;
+  // Packets of one service mostly come one behind the other: they are counted together.
+  let service = 0;
+  let ofService = 0;
+  let serviceBytes = 0;
   for (let first = 0; first < burst.count; first += READ_AHEAD) {
     const from = first * RX_STRIDE;
     const end = Math.min(first + READ_AHEAD, burst.count) * RX_STRIDE;
@@ -73,13 +77,27 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
     fetchFlows(context.memory, p);
     p = ahead;
     for (let r = from; r < end; r += RX_STRIDE) {
-      if (p.verdict === PLAIN && forwardPlain(context, p)) plain++;
-      else packets += steerFrame(context, records, r, p);
+      const found = p.verdict === PLAIN ? forwardPlain(context, p) : -1;
+      if (found < 0) {
+        packets += steerFrame(context, records, r, p);
+      } else {
+        if (found !== service) {
+          countService(counters, service, ofService, serviceBytes);
+          plain += ofService;
+          service = found;
+          ofService = 0;
+          serviceBytes = 0;
+        }
+        ofService++;
+        serviceBytes += p.end - p.ip;
+      }
       p = p.next;
       if (context.waitingCount === WAITING) packets += settle(context, records, link);
     }
   }
   if (context.waitingCount > 0) packets += settle(context, records, link);
+  countService(counters, service, ofService, serviceBytes);
+  plain += ofService;
   countVerdict(counters, FORWARDED, plain);
   packets += plain;
   counters[FRAMES] = counters[FRAMES]! + burst.count;

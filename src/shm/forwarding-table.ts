@@ -22,7 +22,7 @@ import { type QuicSpec, quicWords, writeQuic } from "./quic-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { type EgressSpec, findSliceOwner, sliceTableWords, writeSliceTable } from "./slice-table.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 5 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 6 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -43,17 +43,21 @@ const FIRST_EGRESS = HEADER_WORDS + 15;
 const SLICES_AT = HEADER_WORDS + 16;
 const BODY_AT = HEADER_WORDS + 17;
 
-/** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words, family of the outer header toward it. */
+/** Words of a host: flags, path MTU in bytes, IPv4 address, IPv6 address in 4 words, what plainPath gives. */
 export const HOST_STRIDE = 8;
 export const HOST_FLAGS = 0;
 export const HOST_MTU = 1;
 export const HOST_IPV4 = 2;
 export const HOST_IPV6 = 3;
-const HOST_FAMILY = 7;
+const HOST_PLAIN = 7;
 export const HAS_IPV4 = 1;
 export const HAS_IPV6 = 2;
 /** The host may own flows: it is active or being drained. */
 export const IS_ALIVE = 4;
+/** Flags from this bit on: family of the outer header toward it. */
+const FAMILY_BIT = 4;
+/** Of what plainPath gives: bits of the family. */
+const FAMILY_BITS = 3;
 
 /**
  * Words of a service: where the chains of its pool start, in 16-bit words; how flows are hashed; what to do with UDP; where
@@ -193,11 +197,13 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
   const own = flagsOf(spec.hosts.find((host) => host.id === spec.self));
   for (const host of spec.hosts) {
     const o = at.hosts + host.id * HOST_STRIDE;
-    words[o + HOST_FLAGS] = flagsOf(host) | (host.alive ? IS_ALIVE : 0);
+    const family = commonFamily(own & flagsOf(host));
+    words[o + HOST_FLAGS] = flagsOf(host) | (host.alive ? IS_ALIVE : 0) | (family << FAMILY_BIT);
     words[o + HOST_MTU] = host.mtu;
     words[o + HOST_IPV4] = host.ipv4 ?? 0;
     if (host.ipv6 !== null) words.set(host.ipv6, o + HOST_IPV6);
-    words[o + HOST_FAMILY] = commonFamily(own & flagsOf(host));
+    const open = host.alive && host.id !== spec.self && family !== 0;
+    words[o + HOST_PLAIN] = open ? (host.mtu << FAMILY_BITS) | family : 0;
   }
   const chains = new Uint16Array(buffer);
   let chain = at.chains * 2;
@@ -369,4 +375,19 @@ export function isAlive(t: Tables, id: number): boolean {
 }
 
 /** Family of the outer header toward a host: the one both ends have, IPv4 first; 0 when there is none. */
-export const outerFamily = (t: Tables, host: number): number => t.words[hostAt(t, host) + HOST_FAMILY]!;
+export const outerFamily = (t: Tables, host: number): number => t.words[hostAt(t, host) + HOST_FLAGS]! >>> FAMILY_BIT;
+
+/**
+ * What it takes to know to send a packet behind a plain GUE header to a host, whose id may be an old one, in one word: plainMtu and
+ * plainFamily read it. 0: it is down, gone, this host, or out of reach.
+ */
+export function plainPath(t: Tables, host: number): number {
+  const at = hostAt(t, host);
+  return at < t.servicesAt ? t.words[at + HOST_PLAIN]! : 0;
+}
+
+/** Bytes that the outer packet may have. */
+export const plainMtu = (path: number): number => path >> FAMILY_BITS;
+
+/** Family of the outer header. */
+export const plainFamily = (path: number): number => path & ((1 << FAMILY_BITS) - 1);
