@@ -3,6 +3,7 @@ import { firstSlice, lastSlice, portsOfSlice } from "../steering/slices.ts";
 import { contains, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { Config, DropConfig, EgressConfig, HostConfig, PortRange } from "./config.ts";
 import { type BgpConfig, bgpProblems } from "./config-bgp.ts";
+import type { ConductorConfig } from "./config-conductor.ts";
 import type { Path, Problem } from "./config-problem.ts";
 import { quicProblems, showId } from "./config-quic.ts";
 import { type ServiceDraft, TABLE_SIZE_MAX } from "./config-schema.ts";
@@ -17,6 +18,7 @@ export interface Draft {
   readonly table: Partial<Config["table"]>;
   /** null: off, or malformed. */
   readonly bgp: BgpConfig | null;
+  readonly conductor: Partial<ConductorConfig>;
 }
 
 /** Reports each item whose key an earlier one has. */
@@ -132,6 +134,9 @@ function pools(draft: Draft): Problem[] {
   );
 }
 
+const candidates = (draft: Draft): Problem[] =>
+  (draft.conductor.candidates ?? []).flatMap((host, i) => unknownHost(draft, host, ["conductor", "candidates", i]));
+
 function serverIds(draft: Draft): Problem[] {
   const present = draft.hosts.flatMap((of, i) =>
     of.serverId == null ? [] : [{ key: showId(of.serverId), path: ["hosts", i, "serverId"], of }],
@@ -219,4 +224,5 @@ export const crossProblems = (draft: Draft): Problem[] => [
   ...twiceNamed("drop", draft.drop),
   ...table(draft),
   ...bgpProblems(draft),
+  ...candidates(draft),
 ];

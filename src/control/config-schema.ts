@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ServiceConfig } from "./config.ts";
 import { BGP_KEYS, bgp, preference, site, sites } from "./config-bgp.ts";
+import { CONDUCTOR_KEYS, conductor } from "./config-conductor.ts";
 import {
   bad,
   expected,
@@ -156,6 +157,7 @@ export const PARTS = {
     keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
   },
   bgp: { schema: bgp, keys: BGP_KEYS },
+  conductor: { schema: conductor, keys: { "": CONDUCTOR_KEYS } },
 } as const;
 
 export type ListPart = "hosts" | "services" | "egress" | "drop";

@@ -4,6 +4,7 @@ import { isScalar, parseDocument, stringify } from "yaml";
 import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { BgpConfig } from "./config-bgp.ts";
+import type { ConductorConfig } from "./config-conductor.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
@@ -105,6 +106,7 @@ export interface Config {
   };
   /** null: routes are somebody else's. */
   readonly bgp: BgpConfig | null;
+  readonly conductor: ConductorConfig;
 }
 
 export type ConfigResult = { config: Config } | { errors: string[] };
@@ -217,10 +219,10 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
-  const bgp = reader.one("bgp");
+  const [bgp, conductor] = [reader.one("bgp"), reader.one("conductor")];
   const problems = [
     ...withoutMisspelt(reader.problems),
-    ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp }),
+    ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp, conductor: conductor ?? {} }),
   ];
   if (problems.length > 0) return { errors: problems.map((p) => `${file}: ${formatPath(p.path)}: ${p.text}`) };
   const known = hosts as HostConfig[];
@@ -238,6 +240,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       flowTable,
       io: io!,
       bgp,
+      conductor: conductor!,
     }),
   };
 }
@@ -289,6 +292,7 @@ export function effectiveConfig(config: Config): string {
     flowTable: config.flowTable ?? "off",
     io: config.io,
     bgp: config.bgp ?? "off",
+    conductor: { ...config.conductor, candidates: config.conductor.candidates ?? "all" },
   };
   return stringify(plain, { lineWidth: 0 });
 }
