@@ -9,7 +9,7 @@ export const MAX_WANTED_BYTES = 1 << 20;
 export const MAX_RECORD_BYTES = 1 << 16;
 
 const time = z.int().nonnegative();
-const member = z.strictObject({ name: z.string(), weight: z.int().nonnegative(), gone: z.literal(true).optional() });
+const member = z.strictObject({ name: z.string(), weight: z.number().nonnegative(), gone: z.literal(true).optional() });
 const generation = z.strictObject({
   id: z.int().positive(),
   time,

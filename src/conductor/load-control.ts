@@ -1,0 +1,171 @@
+/**
+ * Weights that follow load: a damped controller, which moves the weights of a pool's hosts until their use is even.
+ *
+ * A pure function of what is remembered and what is measured; nothing here knows time, the store or the network. The
+ * conductor calls `stepLoad` every `intervalSeconds` for each group of services measured alike (load-groups.ts), keeps the
+ * state with its decisions, and makes generations from `loaded` weights. Where `moved` is empty no weight has changed and no
+ * generation is due.
+ *
+ * What damps it:
+ * - A step goes only a part (`gain`) of the way, and changes a weight by no more than `step`.
+ * - Load follows weights late, for connections stay where they are. So each host's load is taken for that of the weight
+ *   it has `felt`, which follows the weight over `settle` steps, and what is judged is the use to be expected once it has
+ *   followed: what was done already is not done again. A host that comes back from a drain, or whose wanted weight was
+ *   changed, is left alone until it has got most of its load.
+ * - A host whose use is within `deadBand` of the mean is left alone.
+ * - A host that was moved one way and would now be moved the other takes half as much each time it turns, which ends any
+ *   swinging when load is later than `settle` says. Going on in one direction makes it bold again.
+ * - Changes add up in `aim`, and become the weight when they amount to half the dead band: noise changes nothing.
+ */
+import type { WeightedHost } from "../steering/maglev.ts";
+
+/** How the controller acts. `loadSettings` makes them from the config's section `load`. */
+export interface LoadSettings {
+  /** Part of the way to even use that one step goes: 0 to 1. */
+  readonly gain: number;
+  /** The most a weight changes in one step, as a part of itself: 0.1 is ten percent. */
+  readonly step: number;
+  /** A host whose use differs from the mean by less than this part of the mean is not moved. */
+  readonly deadBand: number;
+  /** Nothing is moved while no host's use is above this: little traffic says little about hosts. */
+  readonly idle: number;
+  /** No weight becomes less than `floor` times, or more than `ceiling` times what is wanted. */
+  readonly floor: number;
+  readonly ceiling: number;
+  /** In how many steps about two thirds (1 - 1/e) of a host's load follow its weight. */
+  readonly settle: number;
+}
+
+/** A host that takes new flows, as wanted and as measured. */
+export interface HostUse {
+  readonly name: string;
+  /** Wanted weight; a host with 0 takes no part. */
+  readonly weight: number;
+  /** 0: idle, 1: all it has is used; more where work waits. null: not known, or too old to go by. */
+  readonly use: number | null;
+}
+
+/** What is remembered of a host. */
+export interface HostLoadState {
+  /** Multiplies the wanted weight. */
+  readonly factor: number;
+  /** What the factor would be if small changes counted. */
+  readonly aim: number;
+  /** The weight that its load reflects so far. */
+  readonly felt: number;
+  /** How boldly it is moved: its size is the part of `gain` that is used, at most 1; its sign is that of the last move; 0: none yet. */
+  readonly pace: number;
+}
+
+/** By host name; plain data that survives JSON. Empty before the first step. */
+export type LoadState = Readonly<Record<string, HostLoadState>>;
+
+export interface LoadStep {
+  readonly state: LoadState;
+  /** Hosts whose factor is another now. */
+  readonly moved: readonly string[];
+}
+
+/** The least part of `gain` that swinging leaves, and by how much a host gets bolder with each step in the same direction. */
+const LEAST_PACE = 1 / 16;
+const BOLDER = 1.1;
+/** With less than this share of the hosts measured nothing is moved: their mean would say little. */
+const QUORUM = 0.5;
+/** A host is judged when its load has followed this part of its weight, and not more than twice as much. */
+const FOLLOWED = 0.5;
+/** Factors are scaled back to a mean of 1 only when it has drifted further than this: scaling moves a few buckets too. */
+const DRIFT = 1.25;
+
+/**
+ * One step. `hosts` are those that take new flows now; of others in `state` the factor is kept for when they come back, unless
+ * they are not in `known` any more. Fails never; what is not a number counts as not measured.
+ */
+export function stepLoad(
+  state: LoadState,
+  hosts: readonly HostUse[],
+  settings: LoadSettings,
+  known: ReadonlySet<string>,
+): LoadStep {
+  const taking = hosts.filter(({ weight }) => weight > 0);
+  const next = followed(state, taking, settings, known);
+  const expected = taking.flatMap(({ name, weight, use }) => {
+    const { factor, felt } = next[name]!;
+    const ratio = (weight * factor) / felt;
+    return use !== null && use >= 0 && ratio <= 1 / FOLLOWED && ratio >= FOLLOWED ? [{ name, use: use * ratio }] : [];
+  });
+  const busy = taking.some(({ use }) => use !== null && use > settings.idle);
+  if (!busy || expected.length < 2 || expected.length < taking.length * QUORUM) return { state: next, moved: [] };
+
+  const mean = expected.reduce((sum, { use }) => sum + use, 0) / expected.length;
+  const moved: string[] = [];
+  for (const { name, use } of expected) {
+    if (!(Math.abs(use / mean - 1) > settings.deadBand)) continue;
+    const after = movedHost(next[name]!, use / mean, settings);
+    if (after.factor !== next[name]!.factor) moved.push(name);
+    next[name] = after;
+  }
+  return { state: moved.length > 0 ? recentred(next, taking, settings) : next, moved };
+}
+
+/** The state with what load has felt since the last step. At the very first all hosts have the load of their weights. */
+function followed(
+  state: LoadState,
+  taking: readonly HostUse[],
+  { settle }: LoadSettings,
+  known: ReadonlySet<string>,
+): Record<string, HostLoadState> {
+  const isFirst = Object.keys(state).length === 0;
+  const pull = settle > 0 ? 1 - Math.exp(-1 / settle) : 1;
+  const weights = new Map(taking.map(({ name, weight }) => [name, weight]));
+  const names = new Set([...Object.keys(state).filter((name) => known.has(name)), ...weights.keys()]);
+  return Object.fromEntries(
+    [...names].map((name) => {
+      const before = state[name] ?? { factor: 1, aim: 1, felt: isFirst ? weights.get(name)! : 0, pace: 0 };
+      const weight = (weights.get(name) ?? 0) * before.factor;
+      return [name, { ...before, felt: short(before.felt + (weight - before.felt) * pull) }];
+    }),
+  );
+}
+
+/** A host whose use is `ratio` times the mean, one step on. */
+function movedHost(before: HostLoadState, ratio: number, settings: LoadSettings): HostLoadState {
+  const { gain, step, floor, ceiling, deadBand } = settings;
+  const way = ratio > 1 ? -1 : 1;
+  const turned = before.pace * way < 0;
+  const bold = Math.abs(before.pace);
+  const size = bold === 0 ? 1 : turned ? Math.max(LEAST_PACE, bold / 2) : Math.min(1, bold * BOLDER);
+  const wish = Math.abs(Math.log(Math.max(ratio, Number.MIN_VALUE))) * gain * size;
+  const change = Math.min(wish, Math.log1p(step));
+  const aim = Math.min(ceiling, Math.max(floor, before.aim * Math.exp(way * change)));
+  const counts =
+    Math.abs(aim / before.factor - 1) > deadBand / 2 || ((aim === floor || aim === ceiling) && aim !== before.factor);
+  return { ...before, aim: short(aim), factor: counts ? short(aim) : before.factor, pace: short(way * size) };
+}
+
+/** The same weights in proportion, factors with a mean of 1 again over the pool, where they have drifted away from that. */
+function recentred(state: LoadState, taking: readonly HostUse[], { floor, ceiling }: LoadSettings): LoadState {
+  const wanted = taking.reduce((sum, { weight }) => sum + weight, 0);
+  const mean = taking.reduce((sum, { name, weight }) => sum + weight * state[name]!.factor, 0) / wanted;
+  if (mean < DRIFT && mean > 1 / DRIFT) return state;
+  const within = (factor: number): number => short(Math.min(ceiling, Math.max(floor, factor / mean)));
+  return Object.fromEntries(
+    Object.entries(state).map(([name, { factor, aim, felt, pace }]) => [
+      name,
+      { factor: within(factor), aim: within(aim), felt: short(felt / mean), pace },
+    ]),
+  );
+}
+
+/** Four digits: finer than a bucket, and short in the store. */
+const short = (x: number): number => Number(x.toPrecision(4));
+
+/** Wanted weights times factors, as a generation takes them. A host that has a weight keeps one above 0. */
+export function loaded(hosts: readonly WeightedHost[], state: LoadState): WeightedHost[] {
+  return hosts.map(({ name, weight }) => ({ name, weight: short(weight * (state[name]?.factor ?? 1)) }));
+}
+
+/** How uneven use is: the largest over the mean; 1 when all are alike, or nothing is used. */
+export function spreadOf(uses: readonly number[]): number {
+  const sum = uses.reduce((a, b) => a + b, 0);
+  return sum > 0 ? (uses.reduce((a, b) => Math.max(a, b), 0) * uses.length) / sum : 1;
+}
