@@ -4,6 +4,7 @@ import { contains, formatAddress, formatPrefix, type Prefix } from "../wire/addr
 import type { Config, DropConfig, EgressConfig, HostConfig, PortRange } from "./config.ts";
 import { type BgpConfig, bgpProblems } from "./config-bgp.ts";
 import type { ConductorConfig } from "./config-conductor.ts";
+import { healthProblems } from "./config-health.ts";
 import type { Path, Problem } from "./config-problem.ts";
 import { quicProblems, showId } from "./config-quic.ts";
 import { type ServiceDraft, TABLE_SIZE_MAX } from "./config-schema.ts";
@@ -147,6 +148,9 @@ function serverIds(draft: Draft): Problem[] {
 const quicServices = (draft: Draft): Problem[] =>
   draft.services.flatMap((service, i) => quicProblems(service, draft.hosts, ["services", i]));
 
+const health = (draft: Draft): Problem[] =>
+  draft.services.flatMap((service, i) => healthProblems(service.health, service.ports, ["services", i, "health"]));
+
 function egress(draft: Draft): Problem[] {
   const present = draft.egress.flatMap((of, i) =>
     of.ip === undefined ? [] : [{ key: formatAddress(of.ip), path: ["egress", i, "ip"], of: of.ip }],
@@ -220,6 +224,7 @@ export const crossProblems = (draft: Draft): Problem[] => [
   ...pools(draft),
   ...serverIds(draft),
   ...quicServices(draft),
+  ...health(draft),
   ...egress(draft),
   ...twiceNamed("drop", draft.drop),
   ...table(draft),

@@ -20,11 +20,12 @@ import {
   weight,
   whole,
 } from "./config-fields.ts";
+import { HEALTH_KEYS, type HealthDraft, health, SERVICE_HEALTH_KEYS, serviceHealth } from "./config-health.ts";
 import { MISSING, show } from "./config-problem.ts";
 import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
 
-/** A service before its pool is resolved. */
-export type ServiceDraft = Omit<ServiceConfig, "pool"> & { pool: PoolDraft };
+/** A service before its pool and what is checked of it are resolved. */
+export type ServiceDraft = Omit<ServiceConfig, "pool" | "health"> & { pool: PoolDraft; health: HealthDraft };
 
 const HOST = {
   name,
@@ -44,6 +45,7 @@ const SERVICE = {
   udp: oneOf("stateless", "flow", "quic").default("flow"),
   hash: oneOf("5-tuple", "source", "source-port").default("5-tuple"),
   quic,
+  health: serviceHealth,
 };
 const slices = z.array(whole(0, 1023), expected("a list of slices", "write { s1: [1, 2] }"));
 const EGRESS = {
@@ -124,7 +126,7 @@ export const PARTS = {
   },
   services: {
     schema: object(SERVICE, "{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }"),
-    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"], quic: QUIC_KEYS },
+    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"], quic: QUIC_KEYS, health: SERVICE_HEALTH_KEYS },
     fields: SERVICE,
     least: 0,
     most: 1024,
@@ -157,6 +159,7 @@ export const PARTS = {
     keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
   },
   bgp: { schema: bgp, keys: BGP_KEYS },
+  health: { schema: health, keys: HEALTH_KEYS },
   conductor: { schema: conductor, keys: { "": CONDUCTOR_KEYS } },
 } as const;
 

@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { BgpConfig } from "./config-bgp.ts";
 import type { ConductorConfig } from "./config-conductor.ts";
+import { type HealthConfig, plainHealth, resolveHealth, type ServiceHealth } from "./config-health.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
@@ -43,6 +44,7 @@ export interface ServiceConfig {
   readonly hash: "5-tuple" | "source" | "source-port";
   /** Where connection IDs carry the server id; null unless `udp` is quic. */
   readonly quic: QuicConfig | null;
+  readonly health: ServiceHealth;
 }
 
 export interface QuicConfig {
@@ -107,6 +109,7 @@ export interface Config {
   /** null: routes are somebody else's. */
   readonly bgp: BgpConfig | null;
   readonly conductor: ConductorConfig;
+  readonly health: HealthConfig;
 }
 
 export type ConfigResult = { config: Config } | { errors: string[] };
@@ -199,11 +202,12 @@ function freeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** Fills in the layout of connection IDs, and the pool: all hosts where none is named, the host's own weight where none is given. */
-function serviceOf(service: ServiceDraft, weights: ReadonlyMap<string, number>): ServiceConfig {
+/** Fills in the layout of connection IDs, what is checked, and the pool: all hosts where none is named, the host's own weight where none is given. */
+function serviceOf(service: ServiceDraft, weights: ReadonlyMap<string, number>, defaults: HealthConfig): ServiceConfig {
   const pool = service.pool ?? [...weights.keys()].map((host) => ({ host, weight: null }));
   const quic = service.udp === "quic" ? (service.quic ?? QUIC_DEFAULT) : null;
-  return { ...service, quic, pool: pool.map(({ host, weight }) => ({ host, weight: weight ?? weights.get(host)! })) };
+  const health = resolveHealth(service.health, service.ports, defaults);
+  return { ...service, quic, health, pool: pool.map(({ host, weight }) => ({ host, weight: weight ?? weights.get(host)! })) };
 }
 
 /**
@@ -219,7 +223,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
-  const [bgp, conductor] = [reader.one("bgp"), reader.one("conductor")];
+  const [bgp, conductor, health] = [reader.one("bgp"), reader.one("conductor"), reader.one("health")];
   const problems = [
     ...withoutMisspelt(reader.problems),
     ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp, conductor: conductor ?? {} }),
@@ -232,7 +236,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       cluster: cluster!,
       seed: seed!,
       hosts: known,
-      services: services.map((service) => serviceOf(service as ServiceDraft, weights)),
+      services: services.map((service) => serviceOf(service as ServiceDraft, weights, health!)),
       egress: egress as EgressConfig[],
       drop: drop as DropConfig[],
       gue: gue!,
@@ -241,6 +245,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       io: io!,
       bgp,
       conductor: conductor!,
+      health: health!,
     }),
   };
 }
@@ -272,7 +277,7 @@ export function effectiveConfig(config: Config): string {
     cluster: config.cluster,
     seed: Buffer.from(config.seed).toString("hex"),
     hosts: config.hosts.map(({ name, dips, ...host }) => ({ name, dip: dips.map(formatAddress), ...host })),
-    services: config.services.map(({ name, vips, ports, pool, sites, udp, hash, quic }) => ({
+    services: config.services.map(({ name, vips, ports, pool, sites, udp, hash, quic, health }) => ({
       name,
       vips: vips.map(formatPrefix),
       ports: { tcp: portsAsText(ports.tcp), udp: portsAsText(ports.udp) },
@@ -281,6 +286,7 @@ export function effectiveConfig(config: Config): string {
       udp,
       hash,
       quic,
+      health: plainHealth(health),
     })),
     egress: config.egress.map(({ ip, sliceSize, owners }) => ({ ip: formatAddress(ip), sliceSize, owners })),
     drop: config.drop.map(({ limit, ...rule }) => ({
@@ -293,6 +299,7 @@ export function effectiveConfig(config: Config): string {
     io: config.io,
     bgp: config.bgp ?? "off",
     conductor: { ...config.conductor, candidates: config.conductor.candidates ?? "all" },
+    health: { ...config.health, maxAge: config.health.maxAge ?? "off" },
   };
   return stringify(plain, { lineWidth: 0 });
 }
