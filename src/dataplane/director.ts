@@ -19,7 +19,7 @@ import {
   type RxBurst,
 } from "../io/packet-io.ts";
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
-import { touchLine, touchSet } from "../shm/flow-table.ts";
+import { fetchLines, firstLine } from "../shm/flow-table.ts";
 import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
 import { FORWARDED, GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
@@ -32,7 +32,7 @@ import { deliver } from "./deliver.ts";
 import { sendAlong } from "./encap.ts";
 import { forwardPlain } from "./fast-path.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
-import { type FlowMemory, SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
+import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
@@ -49,14 +49,17 @@ const TRUNCATED = counterAt("truncated");
  * Frames are read some at a time before the first of them is steered: then the lines of the flow table that they need are
  * fetched all at once. One after the other, most of a packet's time would be waiting for memory.
  */
-const READ_AHEAD = 16;
+const READ_AHEAD = 32;
 const ahead = createRing(READ_AHEAD);
+/** The line of each that its flow is looked for in first. */
+const lines = new Int32Array(READ_AHEAD);
 /** For a frame that is looked at again. */
 const again = createParsed();
 
 /** Steers a burst from the uplink. */
 export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   const { counters } = context;
+  const { directs, flows } = context.memory;
   const records = burst.records;
   let packets = 0;
   let plain = 0;
@@ -69,15 +72,22 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
     const from = first * RX_STRIDE;
     const end = Math.min(first + READ_AHEAD, burst.count) * RX_STRIDE;
     let p = ahead;
+    let read = 0;
+    let all = PLAIN;
     for (let r = from; r < end; r += RX_STRIDE) {
       readFrame(context, records, r, link, p);
       bytes += records[r + RX_LENGTH]!;
+      all &= p.verdict;
+      // That of a packet without a flow is some line.
+      lines[read++] = firstLine(flows, p.hash, p.hash2);
       p = p.next;
     }
-    fetchFlows(context.memory, p);
+    if (directs) fetchLines(flows, lines, read, all === PLAIN);
+    read = 0;
     p = ahead;
     for (let r = from; r < end; r += RX_STRIDE) {
-      const found = p.verdict === PLAIN ? forwardPlain(context, p) : -1;
+      const line = lines[read++]!;
+      const found = p.verdict === PLAIN ? forwardPlain(context, p, line) : -1;
       if (found < 0) {
         packets += steerFrame(context, records, r, p);
       } else {
@@ -103,19 +113,6 @@ export function direct(context: Context, burst: RxBurst, link: LinkType): void {
   counters[FRAMES] = counters[FRAMES]! + burst.count;
   counters[PACKETS] = counters[PACKETS]! + packets;
   counters[BYTES] = counters[BYTES]! + bytes;
-}
-
-/** Fetches for the frames that have been read, up to `end` in the ring. */
-function fetchFlows(m: FlowMemory, end: Parsed): void {
-  if (!m.directs) return;
-  let words = 0;
-  let p = ahead;
-  do {
-    if (p.verdict === PLAIN) words |= touchLine(m.flows, p.hash, p.hash2);
-    else if (p.verdict === OK) words |= touchSet(m.flows, p.hash, p.hash2);
-    p = p.next;
-  } while (p !== end);
-  m.flows.touched = words;
 }
 
 /** Reads a frame as far as it stands alone: what is wrong with it becomes its verdict. */

@@ -4,7 +4,7 @@
  * of the time away. Whatever does not fit is left, untouched, to the director's long way, which does the same to such a packet.
  */
 import { countSent } from "../shm/counters.ts";
-import { findFlow, flowCertain, flowHost, touchFlow } from "../shm/flow-table.ts";
+import { findFlowAt, flowCertain, flowHost, touchFlow } from "../shm/flow-table.ts";
 import { findService, plainFamily, plainMtu, plainPath } from "../shm/forwarding-table.ts";
 import { GUE_HEADER, writeGue } from "../wire/gue.ts";
 import { type Context, roomForOne } from "./context.ts";
@@ -13,14 +13,14 @@ import type { Parsed } from "./parsed.ts";
 import { appendIov, appendMessage } from "./queue.ts";
 
 /**
- * Sends a packet that was found to be PLAIN (see parsed.ts) to the host of its flow. Returns its service, for which the caller counts
- * it; -1 when it has to go the long way.
+ * Sends a packet that was found to be PLAIN (see parsed.ts) to the host of its flow; `line` is the flow's first in the flow table. Returns
+ * its service, for which the caller counts it; -1 when it has to go the long way.
  */
-export function forwardPlain(context: Context, p: Parsed): number {
+export function forwardPlain(context: Context, p: Parsed, line: number): number {
   const { memory: m, tables: t, toPeers: queue } = context;
   if (!m.directs || p.vip >= t.firstEgress) return -1;
   const service = findService(t, p.vip, false, p.ports & 0xffff);
-  const entry = findFlow(m.flows, p.hash, p.hash2, m.now);
+  const entry = findFlowAt(m.flows, line, p.hash, p.hash2, m.now);
   if (service < 0 || entry < 0 || !flowCertain(m.flows, entry)) return -1;
   const host = flowHost(m.flows, entry);
   const path = plainPath(t, host);

@@ -53,7 +53,7 @@ export interface FlowTable {
   readonly rate: number;
   budget: number;
   second: number;
-  /** What touchLine gave, kept so that no compiler leaves it out. */
+  /** What fetchLines read, kept so that no compiler leaves it out. */
   touched: number;
 }
 
@@ -72,24 +72,34 @@ export const setFlowsEpoch = (buffer: ArrayBufferLike, epoch: number): void => {
 
 const vouch = (info: number): number => Math.imul(info & VOUCHED, 0x9e3779b1);
 
-/** The line of its set that a flow is looked for in first. The other is the same with one bit turned: sets are aligned. */
-const lineOf = (f: FlowTable, hash: number, hash2: number): number =>
+/** The line of its set that a flow is looked for in first. */
+export const firstLine = (f: FlowTable, hash: number, hash2: number): number =>
   FIRST_SET + (hash2 >>> f.shift) * SET_WORDS + (hash & LINE_WORDS);
 
-/** Reads a word of the flow's first line, to have it in the cache when the flow is looked up. Returns the word. */
-export const touchLine = (f: FlowTable, hash: number, hash2: number): number => f.words[lineOf(f, hash, hash2)]!;
+/** The other line of the same set: sets are aligned. */
+const otherLine = (line: number): number => line ^ LINE_WORDS;
 
-/** The same for both lines of its set: a flow that may be new needs both. */
-export function touchSet(f: FlowTable, hash: number, hash2: number): number {
-  const line = lineOf(f, hash, hash2);
-  return f.words[line]! | f.words[line ^ LINE_WORDS]!;
+/**
+ * Reads a word of each of the first `count` lines, to have them in the cache when their flows are looked up; unless all flows are
+ * `known`, of the other lines of their sets too: a flow that may be new needs both. Nothing else stands in these loops, so that as
+ * many reads as possible are under way at a time.
+ */
+export function fetchLines(f: FlowTable, lines: Int32Array, count: number, known: boolean): void {
+  const w = f.words;
+  let touched = 0;
+  for (let i = 0; i < count; i++) touched |= w[lines[i]!]!;
+  if (!known) for (let i = 0; i < count; i++) touched |= w[otherLine(lines[i]!)]!;
+  f.touched = touched;
 }
 
 /** Entry of the flow with this 64-bit hash, or -1; `now` is in seconds. */
-export function findFlow(f: FlowTable, hash: number, hash2: number, now: number): number {
-  const line = lineOf(f, hash, hash2);
+export const findFlow = (f: FlowTable, hash: number, hash2: number, now: number): number =>
+  findFlowAt(f, firstLine(f, hash, hash2), hash, hash2, now);
+
+/** The same with the flow's first line, for who has it at hand. */
+export function findFlowAt(f: FlowTable, line: number, hash: number, hash2: number, now: number): number {
   const entry = findInLine(f.words, line, hash, hash2);
-  const found = entry < 0 ? findInLine(f.words, line ^ LINE_WORDS, hash, hash2) : entry;
+  const found = entry < 0 ? findInLine(f.words, otherLine(line), hash, hash2) : entry;
   return found < 0 || now - f.words[found + SEEN]! > IDLE_LIMIT ? -1 : found;
 }
 
@@ -163,7 +173,7 @@ export function rememberAt(
  */
 export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: number): number {
   const w = f.words;
-  const line = lineOf(f, hash, hash2);
+  const line = firstLine(f, hash, hash2);
   let once = -1;
   let idle = -1;
   let free = -1;
