@@ -1,10 +1,10 @@
 /**
  * Weights that follow load: a damped controller, which moves the weights of a pool's hosts until their use is even.
  *
- * A pure function of what is remembered and what is measured; nothing here knows time, the store or the network. The
- * conductor calls `stepLoad` every `intervalSeconds` for each group of services measured alike (load-groups.ts), keeps the
- * state with its decisions, and makes generations from `loaded` weights. Where `moved` is empty no weight has changed and no
- * generation is due.
+ * A pure function of what is remembered and what is measured; nothing here knows time, the store or the network. It is
+ * called every `intervalSeconds` for each service (load-factors.ts, which is what the conductor uses); generations are made
+ * from `loaded` weights. Where `moved` is empty no weight has changed and no generation is due. While weights cannot be changed
+ * it must not be called, for it counts on its factors being used.
  *
  * What damps it:
  * - A step goes only a part (`gain`) of the way, and changes a weight by no more than `step`.
@@ -19,7 +19,7 @@
  */
 import type { WeightedHost } from "../steering/maglev.ts";
 
-/** How the controller acts. `loadSettings` makes them from the config's section `load`. */
+/** How the controller acts; `loadSettings` in load-factors.ts makes it from the config's section `load`. */
 export interface LoadSettings {
   /** Part of the way to even use that one step goes: 0 to 1. */
   readonly gain: number;
@@ -162,6 +162,16 @@ const short = (x: number): number => Number(x.toPrecision(4));
 /** Wanted weights times factors, as a generation takes them. A host that has a weight keeps one above 0. */
 export function loaded(hosts: readonly WeightedHost[], state: LoadState): WeightedHost[] {
   return hosts.map(({ name, weight }) => ({ name, weight: short(weight * (state[name]?.factor ?? 1)) }));
+}
+
+/** A state to go on from when only factors are known, and load has followed them: those of a conductor before this one. */
+export function resumed(factors: Readonly<Record<string, number>>, hosts: readonly WeightedHost[]): LoadState {
+  return Object.fromEntries(
+    hosts.map(({ name, weight }) => {
+      const factor = factors[name] ?? 1;
+      return [name, { factor, aim: factor, felt: weight * factor, pace: 0 }];
+    }),
+  );
 }
 
 /** How uneven use is: the largest over the mean; 1 when all are alike, or nothing is used. */

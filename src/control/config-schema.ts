@@ -21,6 +21,7 @@ import {
   whole,
 } from "./config-fields.ts";
 import { HEALTH_KEYS, type HealthDraft, health, SERVICE_HEALTH_KEYS, serviceHealth } from "./config-health.ts";
+import { LOAD_KEYS, load, SERVICE_LOAD_KEYS, serviceLoad } from "./config-load.ts";
 import { MISSING, show } from "./config-problem.ts";
 import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
 
@@ -46,6 +47,7 @@ const SERVICE = {
   hash: oneOf("5-tuple", "source", "source-port").default("5-tuple"),
   quic,
   health: serviceHealth,
+  load: serviceLoad,
 };
 const slices = z.array(whole(0, 1023), expected("a list of slices", "write { s1: [1, 2] }"));
 const EGRESS = {
@@ -126,7 +128,13 @@ export const PARTS = {
   },
   services: {
     schema: object(SERVICE, "{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }"),
-    keys: { "": Object.keys(SERVICE), ports: ["tcp", "udp"], quic: QUIC_KEYS, health: SERVICE_HEALTH_KEYS },
+    keys: {
+      "": Object.keys(SERVICE),
+      ports: ["tcp", "udp"],
+      quic: QUIC_KEYS,
+      health: SERVICE_HEALTH_KEYS,
+      load: SERVICE_LOAD_KEYS,
+    },
     fields: SERVICE,
     least: 0,
     most: 1024,
@@ -161,6 +169,7 @@ export const PARTS = {
   bgp: { schema: bgp, keys: BGP_KEYS },
   health: { schema: health, keys: HEALTH_KEYS },
   conductor: { schema: conductor, keys: { "": CONDUCTOR_KEYS } },
+  load: { schema: load, keys: { "": LOAD_KEYS } },
 } as const;
 
 export type ListPart = "hosts" | "services" | "egress" | "drop";

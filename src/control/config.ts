@@ -6,6 +6,7 @@ import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/
 import type { BgpConfig } from "./config-bgp.ts";
 import type { ConductorConfig } from "./config-conductor.ts";
 import { type HealthConfig, plainHealth, resolveHealth, type ServiceHealth } from "./config-health.ts";
+import type { LoadConfig, ServiceLoadConfig } from "./config-load.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
@@ -45,6 +46,8 @@ export interface ServiceConfig {
   /** Where connection IDs carry the server id; null unless `udp` is quic. */
   readonly quic: QuicConfig | null;
   readonly health: ServiceHealth;
+  /** How its load on a host is asked for; null: it is that of the host. */
+  readonly load: ServiceLoadConfig | null;
 }
 
 export interface QuicConfig {
@@ -110,6 +113,7 @@ export interface Config {
   readonly bgp: BgpConfig | null;
   readonly conductor: ConductorConfig;
   readonly health: HealthConfig;
+  readonly load: LoadConfig;
 }
 
 export type ConfigResult = { config: Config } | { errors: string[] };
@@ -223,7 +227,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
-  const [bgp, conductor, health] = [reader.one("bgp"), reader.one("conductor"), reader.one("health")];
+  const [bgp, conductor, health, load] = [reader.one("bgp"), reader.one("conductor"), reader.one("health"), reader.one("load")];
   const problems = [
     ...withoutMisspelt(reader.problems),
     ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp, conductor: conductor ?? {} }),
@@ -246,6 +250,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       bgp,
       conductor: conductor!,
       health: health!,
+      load: load!,
     }),
   };
 }
@@ -277,7 +282,7 @@ export function effectiveConfig(config: Config): string {
     cluster: config.cluster,
     seed: Buffer.from(config.seed).toString("hex"),
     hosts: config.hosts.map(({ name, dips, ...host }) => ({ name, dip: dips.map(formatAddress), ...host })),
-    services: config.services.map(({ name, vips, ports, pool, sites, udp, hash, quic, health }) => ({
+    services: config.services.map(({ name, vips, ports, pool, sites, udp, hash, quic, health, load }) => ({
       name,
       vips: vips.map(formatPrefix),
       ports: { tcp: portsAsText(ports.tcp), udp: portsAsText(ports.udp) },
@@ -287,6 +292,7 @@ export function effectiveConfig(config: Config): string {
       hash,
       quic,
       health: plainHealth(health),
+      load,
     })),
     egress: config.egress.map(({ ip, sliceSize, owners }) => ({ ip: formatAddress(ip), sliceSize, owners })),
     drop: config.drop.map(({ limit, ...rule }) => ({
@@ -300,6 +306,7 @@ export function effectiveConfig(config: Config): string {
     bgp: config.bgp ?? "off",
     conductor: { ...config.conductor, candidates: config.conductor.candidates ?? "all" },
     health: { ...config.health, maxAge: config.health.maxAge ?? "off" },
+    load: config.load,
   };
   return stringify(plain, { lineWidth: 0 });
 }

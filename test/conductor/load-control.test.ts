@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type HostUse, type LoadSettings, type LoadState, loaded, spreadOf, stepLoad } from "../../src/conductor/load-control.ts";
+import {
+  type HostUse,
+  type LoadSettings,
+  type LoadState,
+  loaded,
+  resumed,
+  spreadOf,
+  stepLoad,
+} from "../../src/conductor/load-control.ts";
 import { seededRandom } from "../support/random.ts";
 
 const SETTINGS: LoadSettings = { gain: 0.25, step: 0.1, deadBand: 0.03, idle: 0.2, floor: 0.1, ceiling: 4, settle: 2 };
@@ -217,4 +225,17 @@ test("spread is the largest use over the mean", () => {
   assert.equal(spreadOf([1, 1, 2, 4]), 2);
   assert.equal(spreadOf([]), 1);
   assert.equal(spreadOf([0, 0]), 1);
+});
+
+test("a conductor that knows only the factors goes on from them and moves nothing that is even", () => {
+  const hosts = ["s1", "s2", "s3"].map((name) => ({ name, weight: 2 }));
+  const state = resumed({ s1: 0.5, s2: 1.5 }, hosts);
+  assert.deepEqual(loaded(hosts, state), [
+    { name: "s1", weight: 1 },
+    { name: "s2", weight: 3 },
+    { name: "s3", weight: 2 },
+  ]);
+  const even = hosts.map((host): HostUse => ({ ...host, use: 0.5 }));
+  const after = stepLoad(state, even, SETTINGS, ALL);
+  assert.deepEqual(after, { state, moved: [] });
 });
