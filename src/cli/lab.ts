@@ -9,6 +9,7 @@ import { ended, spawnIn } from "../lab/namespace.ts";
 import { labNames, namespacesOf } from "../lab/state.ts";
 import { textTable } from "../lab/text-table.ts";
 import { isLabName, type LabSpec, namespaceOf, parseNamespace, VIP } from "../lab/topology.ts";
+import { unprivilegedObstacle } from "../lab/unprivileged.ts";
 import type { CliEnv } from "./env.ts";
 import { interruptible } from "./interruptible.ts";
 import { createLookup } from "./lookup.ts";
@@ -25,6 +26,7 @@ interface UpOptions {
   readonly workers: number;
   readonly weights: readonly number[] | undefined;
   readonly dips: "4" | "6" | "both";
+  readonly unprivileged?: true;
   readonly json?: true;
 }
 
@@ -56,7 +58,8 @@ function shaped(command: Command): Command {
     .addOption(new Option("--io <mode>", "how agents take packets").choices(["af-packet", "tun"]).default("af-packet"))
     .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
     .option("--weights <list>", "a weight for each host, like 3,1,1,1 (default: all 1)", weightList)
-    .addOption(new Option("--dips <family>", "hosts' own addresses").choices(["4", "6", "both"]).default("both"));
+    .addOption(new Option("--dips <family>", "hosts' own addresses").choices(["4", "6", "both"]).default("both"))
+    .option("--unprivileged", "agents run as an ordinary user with CAP_NET_ADMIN and CAP_NET_RAW only");
 }
 
 /** The lab that the options describe. Throws when they contradict each other. */
@@ -64,8 +67,10 @@ function specOf(name: string, options: UpOptions): LabSpec {
   const hosts = options.hosts ?? options.weights?.length ?? 4;
   const weights = options.weights ?? Array.from({ length: hosts }, () => 1);
   if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
-  const { clients, io, workers, dips } = options;
-  return { name, hosts, clients, io, workers, weights, dips };
+  const { clients, io, workers, dips, unprivileged } = options;
+  const obstacle = unprivileged ? unprivilegedObstacle() : null;
+  if (obstacle !== null) throw new Failure(`hafl lab: --unprivileged: ${obstacle}`);
+  return { name, hosts, clients, io, workers, weights, dips, unprivileged };
 }
 
 function needRoot(): void {

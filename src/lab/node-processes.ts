@@ -5,6 +5,7 @@ import { pollFor } from "./poll.ts";
 import { SERVER_READY } from "./server.ts";
 import { configFile, isAlive, type LabProcess, logFile, runtimeDir } from "./state.ts";
 import { ECHO_PORT, HTTP_PORT, type LabSpec, VIP } from "./topology.ts";
+import { unprivileged, unprivilegedDirectory } from "./unprivileged.ts";
 
 /** How long an agent or a server may take until it is ready: a slow machine under load, not an expectation. */
 const READY_MS = 20_000;
@@ -20,8 +21,10 @@ export async function startServer(spec: LabSpec, host: string): Promise<LabProce
 /** Starts `hafl run` on a host, with more options if given. */
 export async function startAgent(spec: LabSpec, host: string, more: readonly string[] = []): Promise<LabProcess> {
   const where = ["--config", configFile(spec.name), "--host", host, "--runtime-dir", runtimeDir(spec.name, host)];
-  const args = ["run", ...where, ...more];
-  const pid = await spawnDaemon(spec.name, host, nodeProgram("cli/main.ts", args), logFile(spec.name, host, "agent"));
+  const command = nodeProgram("cli/main.ts", ["run", ...where, ...more]);
+  if (spec.unprivileged) unprivilegedDirectory(runtimeDir(spec.name, host));
+  const line = spec.unprivileged ? unprivileged(command) : command;
+  const pid = await spawnDaemon(spec.name, host, line, logFile(spec.name, host, "agent"));
   return { node: host, role: "agent", pid };
 }
 

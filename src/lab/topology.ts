@@ -12,6 +12,8 @@ export interface LabSpec {
   readonly weights: readonly number[];
   /** Families of the hosts' own addresses that the config names; with both, GUE goes over IPv4. */
   readonly dips: "4" | "6" | "both";
+  /** Agents run as an ordinary user with two capabilities (unprivileged.ts), not as root. */
+  readonly unprivileged?: boolean;
 }
 
 export type Family = 4 | 6;

@@ -8,9 +8,8 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Socket as Stream } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
@@ -18,6 +17,7 @@ import { readStatus } from "../../src/control/status.ts";
 import { AgentProcess } from "../support/agent.ts";
 import { ip, until } from "../support/netns.ts";
 import * as make from "../support/packets.ts";
+import { agentFolder } from "../support/unprivileged.ts";
 
 const CONFIG = `cluster: test
 seed: 0123456789abcdef0123456789abcdef
@@ -81,7 +81,7 @@ async function udpSocket(f: Family, connectedTo: string | null): Promise<void> {
 }
 
 before(async () => {
-  dir = mkdtempSync(join(tmpdir(), "hafl-matrix-"));
+  dir = agentFolder("hafl-matrix-");
   ip("link set lo up");
   space = spawn("setpriv", ["--pdeathsig", "KILL", "unshare", "--net", "sleep", "300"], { stdio: "ignore" });
   const there = (line: string): boolean =>

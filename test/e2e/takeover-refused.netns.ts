@@ -15,6 +15,7 @@ import { libpcapObstacle } from "../support/libpcap.ts";
 import { until } from "../support/netns.ts";
 import { folder, onNeighbour, prepared, unharmed, useOneHost } from "../support/one-host.ts";
 import { CONFIG, logsAgain, serves, stopped, takenOver, taker } from "../support/takeovers.ts";
+import { giveToAgent } from "../support/unprivileged.ts";
 
 useOneHost();
 
@@ -87,6 +88,7 @@ test("refused in one line: nobody is running, and what a running agent cannot ch
     await serves();
     await stopped(agent);
     writeFileSync(join(runtime, "takeover"), "");
+    giveToAgent(join(runtime, "takeover"));
     await refused(1, /^\S+: no agent is running here that could be taken over/);
   }));
 
@@ -95,6 +97,7 @@ test("refused in one line: an agent that says what it should not, or nothing; to
     const { args, runtime } = prepared(CONFIG);
     mkdirSync(runtime);
     const lock = native().lockFile(join(runtime, "lock"));
+    for (const path of [runtime, join(runtime, "lock")]) giveToAgent(path);
     const { code, lines } = await runToEnd([...args, "--takeover"]);
     assert.deepEqual([code, lines.length], [1, 1]);
     assert.match(
@@ -110,6 +113,7 @@ test("refused in one line: an agent that says what it should not, or nothing; to
     });
     server.listen(join(runtime, "takeover"));
     await once(server, "listening");
+    giveToAgent(join(runtime, "takeover"));
     const offer = {
       type: "offer",
       pid: 1,

@@ -2,7 +2,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { unprivileged } from "../../src/lab/unprivileged.ts";
 import { until } from "./netns.ts";
+import { UNPRIVILEGED } from "./unprivileged.ts";
 
 /** The compiled command line. */
 export const MAIN = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -14,9 +16,12 @@ export class AgentProcess {
 
   /** Starts `COMMAND... node main.js ARGS`; the command may be empty, or something like setpriv that runs another. */
   constructor(args: readonly string[], command: readonly string[] = []) {
-    // It does not outlive the test, however that ends.
-    const line = ["--pdeathsig", "KILL", ...command, process.execPath, MAIN, ...args];
-    this.#child = spawn("setpriv", line, { stdio: ["ignore", "pipe", "pipe"] });
+    const program = [...command, process.execPath, MAIN, ...args];
+    const own = UNPRIVILEGED && command.length === 0;
+    // It does not outlive the test, however that ends; a change of user would undo that.
+    const mortal = ["setpriv", "--pdeathsig", "KILL", ...program];
+    const [first, ...rest] = own ? unprivileged(mortal) : mortal;
+    this.#child = spawn(first!, rest, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child.stderr!.on("data", (text) => {
       this.#output += text;
     });

@@ -4,6 +4,7 @@ import { renameSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { type Message, parseMessage, socketPath } from "../../src/control/takeover-protocol.ts";
 import { native } from "../../src/io/native.ts";
+import { giveToAgent } from "./unprivileged.ts";
 
 const fdOf = (socket: Socket): number => (socket as unknown as { _handle: { fd: number } })._handle.fd;
 
@@ -52,6 +53,7 @@ export async function between(runtime: string, hold: (type: Message["type"]) => 
   const server: Server = createServer((socket) => socket.once("data", (text) => serve(socket, text.toString())));
   server.listen(path);
   await once(server, "listening");
+  giveToAgent(path);
   server.unref();
   return {
     cut: () => {

@@ -8,6 +8,7 @@ import { labDown, raiseLab } from "../../src/lab/lab.ts";
 import { claimLab, isRunning, type LabState, labDir, namespacesOf } from "../../src/lab/state.ts";
 import { type LabSpec, namespaceOf } from "../../src/lab/topology.ts";
 import { namespaceObstacle } from "./netns.ts";
+import { UNPRIVILEGED } from "./unprivileged.ts";
 
 /** Why labs cannot be raised, for the `skip` of a test; false when they can. */
 export const labObstacle: string | false = namespaceObstacle() ?? false;
@@ -15,7 +16,9 @@ export const labObstacle: string | false = namespaceObstacle() ?? false;
 /** A lab's shape for tests: 4 equal hosts, 2 clients, unless said otherwise. */
 export function labSpec(changes: Partial<LabSpec> & Pick<LabSpec, "name">): LabSpec {
   const hosts = changes.hosts ?? changes.weights?.length ?? 4;
-  return { clients: 2, io: "af-packet", workers: 2, dips: "both", weights: new Array<number>(hosts).fill(1), hosts, ...changes };
+  const weights = new Array<number>(hosts).fill(1);
+  const rest = { clients: 2, io: "af-packet", workers: 2, dips: "both", unprivileged: UNPRIVILEGED } as const;
+  return { ...rest, weights, hosts, ...changes };
 }
 
 /** Nothing of a lab may be left: no namespace, no file, none of its processes. */

@@ -14,8 +14,8 @@ export function namespaceObstacle(): string | null {
 }
 
 /** Runs a compiled script in its own namespace. Throws with all it printed when it exits with other than 0. */
-export function runInNamespace(script: URL): void {
-  const env = { ...process.env };
+export function runInNamespace(script: URL, more: NodeJS.ProcessEnv = {}): void {
+  const env = { ...process.env, ...more };
   delete env.NODE_TEST_CONTEXT; // else the tests in the script would talk to a runner that does not listen
   const args = ["--net", process.execPath, ...process.execArgv, fileURLToPath(script)];
   const result = spawnSync("unshare", args, { encoding: "utf8", env, timeout: 120_000 });

@@ -5,12 +5,12 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { ip, sysctl, until } from "./netns.ts";
+import { agentFolder } from "./unprivileged.ts";
 
 export const CONFIG = `cluster: test
 seed: 0123456789abcdef0123456789abcdef
@@ -41,7 +41,7 @@ export function useOneHost(): void {
 }
 
 async function begin(): Promise<void> {
-  dir = mkdtempSync(join(tmpdir(), "hafl-agent-"));
+  dir = agentFolder("hafl-agent-");
   ip("link set lo up");
   // Values that the agent has to get around, and to put back.
   sysctl("net/ipv4/conf/all/rp_filter", 1);
