@@ -4,9 +4,16 @@ import { z } from "zod";
 /** Of every record: one of another format was written by another version, and is not for us. */
 const FORMAT = 1;
 
-/** Bytes a wanted state may have, and any other record. */
+/** Bytes that what is wanted, generations and decisions may have, which grow with the number of hosts; and any other record. */
 export const MAX_WANTED_BYTES = 1 << 20;
 export const MAX_RECORD_BYTES = 1 << 16;
+const LARGE: readonly string[] = ["wanted", "generations", "decisions"];
+
+/**
+ * Reports and probes are written anew at least so often, ms, also when they say the same: who reads them tells by that, not by the
+ * time in them, whether their writer is alive. Clocks of hosts differ.
+ */
+export const RENEW_MS = 5000;
 
 const time = z.int().nonnegative();
 const member = z.strictObject({ name: z.string(), weight: z.number().nonnegative(), gone: z.literal(true).optional() });
@@ -31,7 +38,7 @@ const wanted = z.strictObject({
   config: z.string(),
 });
 
-/** Generations of a service's pool, newest first, as in steering/generations.ts. */
+/** Generations of a service's pool, newest first, as in steering/generations.ts; times by the cluster's clock (conductor/cluster-clock.ts). */
 const generations = z.strictObject({
   format: z.literal(FORMAT),
   service: z.string(),
@@ -43,6 +50,43 @@ const generations = z.strictObject({
   by: z.string(),
   why: z.string(),
   generations: z.array(generation).min(1).max(32),
+});
+
+/** What the conductor thinks of a host of a pool; of those that are up, and never were anything else, it says nothing. */
+const standing = z.strictObject({
+  /** It gets new connections, as far as its health goes. */
+  up: z.boolean(),
+  /** When it last went up or down, by the cluster's clock. */
+  since: time,
+  /** Since when all that is seen of it says that it should turn; null: it agrees. */
+  turned: time.nullable(),
+  /** How often it went down, less those that are forgotten. */
+  flaps: z.int().nonnegative(),
+  /** Why it is down, or about to go down. */
+  reason: z.string(),
+});
+
+const serviceDecisions = z.strictObject({
+  hosts: z.record(z.string(), standing),
+  /** Since when nothing moves for reasons of health and load, and why; calm: since when that reason is gone. */
+  frozen: z.strictObject({ since: time, why: z.string(), calm: time.nullable() }).nullable(),
+  /** Changes that may be made at once at time `at`; they grow again with time. */
+  budget: z.strictObject({ at: time, left: z.number() }),
+  /** By what the weights of hosts are multiplied because of their load; 1 where nothing is said. */
+  factors: z.record(z.string(), z.number().positive()),
+});
+
+/** What the conductor decided, for the next one to go on from. */
+const decisions = z.strictObject({
+  format: z.literal(FORMAT),
+  /** The cluster's clock when it was written. */
+  time,
+  /** The last serial that was given to generations. */
+  serial: z.int().nonnegative(),
+  by: z.string(),
+  services: z.record(z.string(), serviceDecisions),
+  /** What an operator has to know, one line each. */
+  alarms: z.array(z.string()),
 });
 
 /** Who conducts. */
@@ -85,12 +129,15 @@ const probes = z.strictObject({
   hosts: z.record(z.string(), z.record(z.string(), health)),
 });
 
-export const RECORDS = { wanted, generations, conductor, hostReport, probes } as const;
+export const RECORDS = { wanted, generations, decisions, conductor, hostReport, probes } as const;
 export type RecordName = keyof typeof RECORDS;
 export type RecordOf<N extends RecordName> = z.output<(typeof RECORDS)[N]>;
 
 export type WantedRecord = RecordOf<"wanted">;
 export type GenerationsRecord = RecordOf<"generations">;
+export type DecisionsRecord = RecordOf<"decisions">;
+export type ServiceDecisions = z.output<typeof serviceDecisions>;
+export type Standing = z.output<typeof standing>;
 export type ConductorRecord = RecordOf<"conductor">;
 export type HostReport = RecordOf<"hostReport">;
 export type ProbesRecord = RecordOf<"probes">;
@@ -102,7 +149,7 @@ export function readRecord<N extends RecordName>(
   value: string,
 ): { readonly record: RecordOf<N> } | { readonly error: string } {
   const wrong = (text: string): { error: string } => ({ error: `${key}: ${text}` });
-  const most = name === "wanted" ? MAX_WANTED_BYTES : MAX_RECORD_BYTES;
+  const most = LARGE.includes(name) ? MAX_WANTED_BYTES : MAX_RECORD_BYTES;
   const bytes = Buffer.byteLength(value);
   if (bytes > most) return wrong(`${bytes} bytes, more than the ${most} that are possible`);
   let json: unknown;
