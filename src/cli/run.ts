@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { dryRun } from "../control/agent-place.ts";
 import { runAgent } from "../control/run-agent.ts";
+import { Routes } from "../routes/routes.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
 
@@ -11,6 +12,7 @@ interface Options {
   readonly uplink?: string;
   readonly instance?: string;
   readonly runtimeDir?: string;
+  readonly bird?: string;
   readonly dryRun?: true;
   readonly takeover?: true;
 }
@@ -24,6 +26,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("--uplink <device>", "device that VIP packets come from, in place of io.uplink")
     .option("--instance <name>", "name of the instance (default: the host's)")
     .option("--runtime-dir <dir>", "directory for its files (default: /run/hafl/<instance>)")
+    .option("--bird <socket>", "BIRD's control socket, in place of bgp.socket")
     .option("--dry-run", "print the commands that would set up the network, and change nothing")
     .addOption(
       new Option(
@@ -31,9 +34,12 @@ export function register(program: Command, env: CliEnv): void {
         "take the place of the agent that runs here, with its sockets, flows and counters; it ends, and no packet is lost",
       ).conflicts("dryRun"),
     )
-    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir }: Options) => {
+    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird }: Options) => {
       const options = { config, host, uplink, instance, runtimeDir };
       if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
-      else process.exitCode = await runAgent(options, takeover === true, createLogger(env));
+      else
+        process.exitCode = await runAgent(options, takeover === true, createLogger(env), [
+          (view) => new Routes(view, { socket: bird }),
+        ]);
     });
 }

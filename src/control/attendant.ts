@@ -21,6 +21,8 @@ export interface AgentView {
 export interface Attendant {
   /** For the log. */
   readonly name: string;
+  /** The agent is about to start, and this is not in the place of one that runs: nothing is taken over yet. The agent waits for it. */
+  prepare?(): Promise<void> | void;
   /** The agent is ready: VIPs are taken over, workers run. */
   start(): Promise<void> | void;
   /** Another config has become current. */
@@ -43,6 +45,10 @@ export class Attendants {
   constructor(list: readonly Attendant[], log: Logger) {
     this.#list = list;
     this.#log = log;
+  }
+
+  prepare(): Promise<void> {
+    return this.#each("prepare", (one) => one.prepare?.());
   }
 
   start(): Promise<void> {

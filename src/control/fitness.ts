@@ -7,10 +7,19 @@ export interface Health {
   readonly reason: string;
 }
 
+/** What is announced to routers, as those who do it have found. */
+export interface RouteState {
+  /** Prefixes that routers are told of. */
+  readonly announced: readonly string[];
+  /** Why the others are not, or what keeps us from saying so; null: all is as it should be. */
+  readonly problem: string | null;
+}
+
 /** Emits `change` when something of it is other than before. */
 export class FitnessBoard extends EventEmitter<{ change: [] }> {
   readonly #problems = new Map<string, string>();
   readonly #services = new Map<string, Health>();
+  #routes: RouteState | null = null;
 
   /** What is wrong with the host itself, by who found it: `workers`, `tun`, `store`, `overload`, ... Empty: fit for packets. */
   get problems(): ReadonlyMap<string, string> {
@@ -20,6 +29,18 @@ export class FitnessBoard extends EventEmitter<{ change: [] }> {
   /** Services that are checked, by name; one that is not here counts as healthy. */
   get services(): ReadonlyMap<string, Health> {
     return this.#services;
+  }
+
+  /** Null: this host announces nothing by itself. A problem here makes nobody unfit: it is about what others are told. */
+  get routes(): RouteState | null {
+    return this.#routes;
+  }
+
+  /** Sets what is announced. */
+  announce(routes: RouteState | null): void {
+    if (JSON.stringify(routes) === JSON.stringify(this.#routes)) return;
+    this.#routes = routes;
+    this.emit("change");
   }
 
   /** Sets what is wrong by one source; null: nothing any more. */

@@ -34,6 +34,13 @@ export async function runAgent(
   let why = "its agent was told to stop";
   let agent: Agent | null = null;
   let attendants: Attendants | null = null;
+  const attended = (by: Agent): Attendants => {
+    const view = by.view(new FitnessBoard());
+    return new Attendants(
+      beside.map((make) => make(view)),
+      log,
+    );
+  };
   let handedOver = false;
   // What is asked for while the agent starts is done when it has started.
   let [ready, asked] = [false, false];
@@ -65,9 +72,12 @@ export async function runAgent(
     if (takeover) {
       const { agent: taken, ...how } = await takeOver(options, log, told.signal);
       agent = taken;
+      attendants = attended(agent);
       [more, text] = [{ takeover: how }, describe(how)];
     } else {
       agent = Agent.open(options, log);
+      attendants = attended(agent);
+      await attendants.prepare();
       await agent.start(died);
     }
     ready = true;
@@ -81,12 +91,7 @@ export async function runAgent(
       end(0);
     });
     if (asked) reload();
-    const view = agent.view(new FitnessBoard());
-    const these = new Attendants(
-      beside.map((make) => make(view)),
-      log,
-    );
-    attendants = these;
+    const these = attendants;
     agent.onChange((config) => void these.changed(config));
     void these.start();
     const code = await ended;
