@@ -1,12 +1,13 @@
 #!/bin/sh
 # Raises the network of a lab; processes are started by `hafl lab up`.
 #
-#   sh lab-up.sh NAME HOSTS CLIENTS VIP...
+#   sh lab-up.sh NAME HOSTS CLIENTS [VIP...]
 #
 #    c1 .11   c2 .12  ...            clients, MTU 1500
 #      |        |                    203.0.113.0/24  2001:db8:c::/64
 #    ==+========+======  out
-#              r .1                  router: one route per VIP over all hosts, chosen by a hash over addresses and ports
+#              r .1                  router: one route per VIP over all hosts, chosen by a hash over addresses and ports;
+#      |        |      |             without a VIP here it has none, and BIRD makes them
 #    ==+========+======+====  in
 #      |        |      |             10.0.1.0/24  fd00:1::/64, MTU 1600: room for the GUE wrapper
 #    s1 .11   s2 .12  s3 .13 ...     hosts; replies go straight back through r
@@ -16,7 +17,7 @@ set -eu
 here=$(dirname "$0")
 . "$here/lib.sh"
 
-[ $# -ge 4 ] || { echo "usage: lab-up.sh NAME HOSTS CLIENTS VIP..." >&2; exit 2; }
+[ $# -ge 3 ] || { echo "usage: lab-up.sh NAME HOSTS CLIENTS [VIP...]" >&2; exit 2; }
 lab_open "$1"
 hosts=$2 clients=$3
 shift 3

@@ -27,6 +27,7 @@ interface UpOptions {
   readonly weights: readonly number[] | undefined;
   readonly dips: "4" | "6" | "both";
   readonly unprivileged?: true;
+  readonly bgp?: true;
   readonly json?: true;
 }
 
@@ -59,7 +60,8 @@ function shaped(command: Command): Command {
     .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
     .option("--weights <list>", "a weight for each host, like 3,1,1,1 (default: all 1)", weightList)
     .addOption(new Option("--dips <family>", "hosts' own addresses").choices(["4", "6", "both"]).default("both"))
-    .option("--unprivileged", "agents run as an ordinary user with CAP_NET_ADMIN and CAP_NET_RAW only");
+    .option("--unprivileged", "agents run as an ordinary user with CAP_NET_ADMIN and CAP_NET_RAW only")
+    .option("--bgp", "BIRD on the router and on each host in place of fixed routes");
 }
 
 /** The lab that the options describe. Throws when they contradict each other. */
@@ -67,10 +69,10 @@ function specOf(name: string, options: UpOptions): LabSpec {
   const hosts = options.hosts ?? options.weights?.length ?? 4;
   const weights = options.weights ?? Array.from({ length: hosts }, () => 1);
   if (weights.length !== hosts) throw new Failure(`hafl lab: --weights: ${weights.length} weights for ${hosts} hosts`, 2);
-  const { clients, io, workers, dips, unprivileged } = options;
+  const { clients, io, workers, dips, unprivileged, bgp } = options;
   const obstacle = unprivileged ? unprivilegedObstacle() : null;
   if (obstacle !== null) throw new Failure(`hafl lab: --unprivileged: ${obstacle}`);
-  return { name, hosts, clients, io, workers, weights, dips, unprivileged };
+  return { name, hosts, clients, io, workers, weights, dips, unprivileged, bgp };
 }
 
 function needRoot(): void {

@@ -26,6 +26,7 @@ export function labConfig(spec: LabSpec, pool: Pool = fullPool(spec), hosts: rea
         { name: "echo", vips: Object.values(VIP), ports: { udp: [ECHO_PORT] }, pool, udp: "stateless" },
       ],
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
+      ...(spec.bgp === true ? { bgp: { withdrawDelay: 1, holdSeconds: 2 } } : {}),
     },
     { lineWidth: 0 },
   );

@@ -1,4 +1,5 @@
 /** A lab from up to down: network by netns-scripts/, then an agent and a server on every host. */
+import { startBirds, waitRouted } from "./lab-bgp.ts";
 import { labConfig } from "./lab-config.ts";
 import { runScript } from "./namespace.ts";
 import { startAgent, startServer, waitReady } from "./node-processes.ts";
@@ -42,7 +43,9 @@ export async function raiseLab(
   try {
     progress(`network: router, ${spec.clients} clients, ${spec.hosts} hosts`);
     replaceFile(configFile(spec.name), config);
-    await runScript("lab-up.sh", [spec.name, String(spec.hosts), String(spec.clients), ...Object.values(VIP)]);
+    const vips = spec.bgp === true ? [] : Object.values(VIP);
+    await runScript("lab-up.sh", [spec.name, String(spec.hosts), String(spec.clients), ...vips]);
+    const birds = spec.bgp === true ? await startBirds(spec) : [];
     progress(`agents and servers (${spec.io}, ${spec.workers === 1 ? "1 worker" : `${spec.workers} workers`} each)`);
     const hosts = hostNames(spec);
     const starts = await Promise.allSettled(hosts.flatMap((host) => [startAgent(spec, host), startServer(spec, host)]));
@@ -51,9 +54,10 @@ export async function raiseLab(
       if (start.status === "rejected") throw start.reason;
       return start.value;
     });
-    const state = { spec, processes };
+    const state = { spec, processes: [...birds, ...processes] };
     writeState(state);
     await Promise.all(processes.map((process) => waitReady(spec.name, process, signal)));
+    if (spec.bgp === true) await waitRouted(spec, signal);
     signal?.throwIfAborted();
     return state;
   } catch (error) {

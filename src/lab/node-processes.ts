@@ -1,9 +1,9 @@
 /** The processes of a lab's hosts: an agent and a server each. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { nodeProgram, spawnDaemon } from "./namespace.ts";
 import { pollFor } from "./poll.ts";
 import { SERVER_READY } from "./server.ts";
-import { configFile, isAlive, type LabProcess, logFile, runtimeDir } from "./state.ts";
+import { birdConfig, birdSocket, configFile, isAlive, type LabProcess, logFile, replaceFile, runtimeDir } from "./state.ts";
 import { ECHO_PORT, HTTP_PORT, type LabSpec, VIP } from "./topology.ts";
 import { unprivileged, unprivilegedDirectory } from "./unprivileged.ts";
 
@@ -21,11 +21,31 @@ export async function startServer(spec: LabSpec, host: string): Promise<LabProce
 /** Starts `hafl run` on a host, with more options if given. */
 export async function startAgent(spec: LabSpec, host: string, more: readonly string[] = []): Promise<LabProcess> {
   const where = ["--config", configFile(spec.name), "--host", host, "--runtime-dir", runtimeDir(spec.name, host)];
-  const command = nodeProgram("cli/main.ts", ["run", ...where, ...more]);
+  const bird = spec.bgp === true ? ["--bird", birdSocket(spec.name, host)] : [];
+  const command = nodeProgram("cli/main.ts", ["run", ...where, ...bird, ...more]);
   if (spec.unprivileged) unprivilegedDirectory(runtimeDir(spec.name, host));
   const line = spec.unprivileged ? unprivileged(command) : command;
   const pid = await spawnDaemon(spec.name, host, line, logFile(spec.name, host, "agent"));
   return { node: host, role: "agent", pid };
+}
+
+/** Starts BIRD on a node with a config of its own, and waits until it listens. */
+export async function startBird(lab: string, node: string, config: string): Promise<LabProcess> {
+  const [file, socket] = [birdConfig(lab, node), birdSocket(lab, node)];
+  replaceFile(file, config);
+  rmSync(socket, { force: true });
+  const command = [birdProgram(), "-f", "-c", file, "-s", socket, "-P", `${file}.pid`];
+  const pid = await spawnDaemon(lab, node, command, logFile(lab, node, "bird"));
+  return { node, role: "bird", pid };
+}
+
+const BIRD_PLACES = ["/usr/sbin/bird", "/usr/local/sbin/bird", "/usr/bin/bird"];
+
+/** Where BIRD is. Throws when it is not. */
+export function birdProgram(): string {
+  const found = BIRD_PLACES.find((path) => existsSync(path));
+  if (found === undefined) throw new Error("BIRD 2 is not installed (sh netns-scripts/setup.sh test, or: apt-get install bird2)");
+  return found;
 }
 
 const readLog = (lab: string, p: LabProcess): string => {
@@ -36,6 +56,7 @@ const readLog = (lab: string, p: LabProcess): string => {
 /** Whether the process says of itself that it is ready: a server by a line, an agent by a line of its log. */
 function saysReady(lab: string, p: LabProcess): boolean {
   const log = readLog(lab, p);
+  if (p.role === "bird") return existsSync(birdSocket(lab, p.node));
   return p.role === "server" ? log.includes(SERVER_READY) : /"msg":"ready|"ready":true/.test(log);
 }
 

@@ -9,7 +9,7 @@ const NAMESPACES = "/run/netns";
 /** A process that the lab started in one of its namespaces. */
 export interface LabProcess {
   readonly node: string;
-  readonly role: "agent" | "server";
+  readonly role: "agent" | "server" | "bird";
   readonly pid: number;
 }
 
@@ -23,6 +23,8 @@ export const configFile = (lab: string): string => join(labDir(lab), "config.yam
 /** The runtime directory of a host's agent. */
 export const runtimeDir = (lab: string, host: string): string => join(labDir(lab), host);
 export const logFile = (lab: string, node: string, role: string): string => join(labDir(lab), `${node}.${role}.log`);
+export const birdConfig = (lab: string, node: string): string => join(labDir(lab), `${node}.bird.conf`);
+export const birdSocket = (lab: string, node: string): string => join(labDir(lab), `${node}.bird.ctl`);
 const stateFile = (lab: string): string => join(labDir(lab), "lab.json");
 
 /** Replaces a file at once: whoever reads it sees the old content or the new, never a part. */

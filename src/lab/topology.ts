@@ -14,6 +14,8 @@ export interface LabSpec {
   readonly dips: "4" | "6" | "both";
   /** Agents run as an ordinary user with two capabilities (unprivileged.ts), not as root. */
   readonly unprivileged?: boolean;
+  /** Whether the router learns by BGP where the VIPs are, from BIRD on each host; else its routes are fixed. */
+  readonly bgp?: boolean;
 }
 
 export type Family = 4 | 6;
