@@ -40,6 +40,7 @@ NAPI_MODULE_INIT() {
       FUNCTION("receiveDescriptors", receive_descriptors),
       FUNCTION("peerCredentials", peer_credentials),
       FUNCTION("socketDrops", socket_drops),
+      FUNCTION("notify", notify),
   };
   if (napi_define_properties(env, exports, sizeof functions / sizeof functions[0], functions) != napi_ok) return NULL;
   return exports;

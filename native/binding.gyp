@@ -12,6 +12,7 @@
         "gue_socket.c",
         "handle.c",
         "map.c",
+        "notify.c",
         "packet_socket.c",
         "pass_descriptors.c",
         "raw_send.c",

@@ -85,7 +85,7 @@ static const struct {
     {"read", "TUN", EBADFD, "the device is gone"},
     {"open", "TUN", ENOENT, "no /dev/net/tun: load the tun module, or give the container the device"},
     {"open", "TUN", ENODEV, "the kernel has no TUN driver: load the tun module"},
-    {"open", "TUN", EACCES, "needs read and write access to /dev/net/tun (run as root)"},
+    {"open", "TUN", EACCES, "needs read and write access to /dev/net/tun (give the user that: chmod 666, as udev does, or run as root)"},
     {"open", "TUN", EPERM, "the container may not use /dev/net/tun: give it the device"},
     {"ioctl", "TUNSETIFF", EPERM, "needs CAP_NET_ADMIN (run as root or grant the capability)"},
     {"ioctl", "TUNSETIFF", EBUSY, "another program holds the device"},

@@ -180,6 +180,7 @@ napi_value send_descriptors(napi_env env, napi_callback_info info);
 napi_value receive_descriptors(napi_env env, napi_callback_info info);
 napi_value peer_credentials(napi_env env, napi_callback_info info);
 napi_value socket_drops(napi_env env, napi_callback_info info);
+napi_value notify(napi_env env, napi_callback_info info);
 
 /* UDP_SEGMENT as the kernel sees it at run time (gue_socket.c). */
 bool kernel_segments(void);

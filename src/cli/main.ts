@@ -9,6 +9,7 @@ import * as capture from "./capture.ts";
 import * as check from "./check.ts";
 import * as down from "./down.ts";
 import type { CliEnv } from "./env.ts";
+import * as installService from "./install-service.ts";
 import * as lab from "./lab.ts";
 import * as lookup from "./lookup.ts";
 import * as mtu from "./mtu.ts";
@@ -17,7 +18,7 @@ import * as run from "./run.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, stats, capture, down, replay, lookup, mtu, bench, lab];
+const COMMANDS = [check, run, stats, capture, down, replay, lookup, mtu, installService, bench, lab];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { dryRun } from "../control/agent-place.ts";
 import { runAgent } from "../control/run-agent.ts";
+import { reportsTo, supervisionOf } from "../control/service-manager.ts";
 import { Routes } from "../routes/routes.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
@@ -37,9 +38,12 @@ export function register(program: Command, env: CliEnv): void {
     .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird }: Options) => {
       const options = { config, host, uplink, instance, runtimeDir };
       if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
-      else
+      else {
+        const supervision = supervisionOf(process.env, process.pid);
         process.exitCode = await runAgent(options, takeover === true, createLogger(env), [
           (view) => new Routes(view, { socket: bird }),
+          ...(supervision === null ? [] : [reportsTo(supervision)]),
         ]);
+      }
     });
 }

@@ -159,6 +159,8 @@ export interface Native {
   peerCredentials(fd: number): [number, number];
   /** Packets that the kernel had no room for in a socket since that was made (SO_MEMINFO, Linux 4.12). */
   socketDrops(fd: number): number;
+  /** Sends a datagram to a UNIX socket without waiting; a path that begins with @ is abstract. */
+  notify(path: string, message: string): void;
   /** Pins the calling thread to a CPU. */
   pinThread(cpu: number): void;
 }

@@ -15,13 +15,13 @@ export class AgentProcess {
   #code: number | null = null;
 
   /** Starts `COMMAND... node main.js ARGS`; the command may be empty, or something like setpriv that runs another. */
-  constructor(args: readonly string[], command: readonly string[] = []) {
+  constructor(args: readonly string[], command: readonly string[] = [], more: NodeJS.ProcessEnv = {}) {
     const program = [...command, process.execPath, MAIN, ...args];
     const own = UNPRIVILEGED && command.length === 0;
     // It does not outlive the test, however that ends; a change of user would undo that.
     const mortal = ["setpriv", "--pdeathsig", "KILL", ...program];
     const [first, ...rest] = own ? unprivileged(mortal) : mortal;
-    this.#child = spawn(first!, rest, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn(first!, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...more } });
     this.#child.stderr!.on("data", (text) => {
       this.#output += text;
     });
