@@ -6,6 +6,7 @@
 NAPI_MODULE_INIT() {
   const napi_property_descriptor functions[] = {
       FUNCTION("openPacketSocket", open_packet_socket),
+      FUNCTION("openReplySocket", open_reply_socket),
       FUNCTION("setFilter", set_filter),
       FUNCTION("packetStatistics", packet_statistics),
       FUNCTION("openFrameCounters", open_frame_counters),

@@ -72,6 +72,26 @@ napi_value open_packet_socket(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* openReplySocket(receiveBuffer, filter) */
+napi_value open_reply_socket(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int32_t buffer;
+  struct bytes filter;
+  if (!take_arguments(env, info, 2, arguments) || !take_int(env, arguments[0], "receiveBuffer", 0, INT32_MAX, &buffer) ||
+      !take_bytes(env, arguments[1], "filter", &filter)) {
+    return NULL;
+  }
+  /* Link headers are taken off, whatever the device: what is left begins with the IP header. */
+  const int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return throw_errno(env, errno, "socket", "AF_PACKET", NULL);
+  if (set_option(env, fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING", NULL) &&
+      set_receive_buffer(env, fd, buffer, NULL) && attach_filter(env, fd, &filter, NULL) && bind_device(env, fd, 0, NULL)) {
+    return make_int(env, fd);
+  }
+  close(fd);
+  return NULL;
+}
+
 /* setFilter(fd, filter) */
 napi_value set_filter(napi_env env, napi_callback_info info) {
   napi_value arguments[2];

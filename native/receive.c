@@ -101,6 +101,17 @@ static int receive_packets(napi_env env, struct receiver *self) {
   return count;
 }
 
+/* Without link and virtio headers. */
+static int receive_network(napi_env env, struct receiver *self) {
+  const int count = receive_messages(env, self);
+  for (int i = 0; i < count; i++) {
+    const struct mmsghdr *message = &self->messages[i];
+    int32_t *record = clear_record(self, i, packet_offset(self, i), (int32_t)message->msg_len);
+    if (message->msg_hdr.msg_flags & MSG_TRUNC) record[RX_FLAGS] |= RX_TRUNCATED;
+  }
+  return count;
+}
+
 /* A read of a TUN does not tell that it was cut, so one that fills the slot to the last byte counts as cut. */
 static int receive_tun(napi_env env, struct receiver *self) {
   int count = 0;
@@ -178,14 +189,14 @@ static void release(void *data) {
 }
 
 /* Points every message at its slot; with a virtio header in front of the packet, in the headroom. */
-static bool prepare(struct receiver *self, bool gue) {
+static bool prepare(struct receiver *self, bool gue, bool virtio) {
   const size_t slots = (size_t)self->slots;
   self->messages = calloc(slots, sizeof *self->messages);
   self->iovs = calloc(slots, sizeof *self->iovs);
   self->peers = gue ? calloc(slots, sizeof *self->peers) : NULL;
   self->controls = gue ? calloc(slots, sizeof *self->controls) : NULL;
   if (self->messages == NULL || self->iovs == NULL || (gue && (self->peers == NULL || self->controls == NULL))) return false;
-  const int32_t before = gue ? 0 : VIRTIO_HEADER;
+  const int32_t before = virtio ? VIRTIO_HEADER : 0;
   for (int i = 0; i < self->slots; i++) {
     struct msghdr *header = &self->messages[i].msg_hdr;
     self->iovs[i].iov_base = self->pool + packet_offset(self, i) - before;
@@ -215,8 +226,10 @@ napi_value create_receiver(napi_env env, napi_callback_info info) {
       !take_int(env, arguments[5], "slots", 1, 65536, &slots) || !take_words(env, arguments[6], "records", &records)) {
     return NULL;
   }
-  const bool gue = strcmp(kind, "gue") == 0, tun = strcmp(kind, "tun") == 0;
-  if (!gue && !tun && strcmp(kind, "packet") != 0) return throw_range(env, "kind: \"%s\" is none of packet, tun, gue", kind);
+  const bool gue = strcmp(kind, "gue") == 0, tun = strcmp(kind, "tun") == 0, reply = strcmp(kind, "reply") == 0;
+  if (!gue && !tun && !reply && strcmp(kind, "packet") != 0) {
+    return throw_range(env, "kind: \"%s\" is none of packet, reply, tun, gue", kind);
+  }
   if ((int64_t)first + (int64_t)slots * slot_size > (int64_t)pool.length) return throw_range(env, "slots reach beyond the pool");
   if (records.length < (size_t)slots * RX_STRIDE) return throw_range(env, "records: room for fewer than %d", slots);
 
@@ -224,14 +237,14 @@ napi_value create_receiver(napi_env env, napi_callback_info info) {
   if (self == NULL) return throw_errno(env, ENOMEM, "malloc", NULL, NULL);
   self->handle.kind = HANDLE_RECEIVER;
   self->handle.release = release;
-  self->receive = gue ? receive_gue : tun ? receive_tun : receive_packets;
+  self->receive = gue ? receive_gue : tun ? receive_tun : reply ? receive_network : receive_packets;
   self->fd = fd;
   self->slots = slots;
   self->first = first;
   self->slot_size = slot_size;
   self->pool = pool.data;
   self->records = records.data;
-  if (!prepare(self, gue)) {
+  if (!prepare(self, gue, !gue && !reply)) {
     handle_free(env, &self->handle);
     return throw_errno(env, ENOMEM, "malloc", NULL, NULL);
   }

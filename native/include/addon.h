@@ -146,6 +146,7 @@ size_t put_segment_size(struct gue_control *control, size_t used, uint16_t segme
 
 /* The functions of src/io/native.ts. */
 napi_value open_packet_socket(napi_env env, napi_callback_info info);
+napi_value open_reply_socket(napi_env env, napi_callback_info info);
 napi_value set_filter(napi_env env, napi_callback_info info);
 napi_value packet_statistics(napi_env env, napi_callback_info info);
 napi_value open_tun(napi_env env, napi_callback_info info);

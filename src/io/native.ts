@@ -18,6 +18,11 @@ export interface Native {
    * socket sees traffic. `fanoutGroup` 0..65535 joins a PACKET_FANOUT_HASH group, -1 none. Returns the descriptor.
    */
   openPacketSocket(device: string, fanoutGroup: number, receiveBuffer: number, filter: Uint8Array | null): number;
+  /**
+   * AF_PACKET socket for what arrives on any device (SOCK_DGRAM: packets begin with the IP header; no virtio header);
+   * non-blocking. `filter` is as above, run from the IP header on.
+   */
+  openReplySocket(receiveBuffer: number, filter: Uint8Array): number;
   /** Replaces the classic BPF program of a socket at once. */
   setFilter(fd: number, filter: Uint8Array): void;
   /**
@@ -56,10 +61,11 @@ export interface Native {
 
   /**
    * Prepares reads of `kind` into `slots` slots of the pool: slot i begins at `first + i * slotSize`, the packet at
-   * HEADROOM in it. `records` is an RxBurst's array. The end of the headroom serves for the virtio header.
+   * HEADROOM in it. `records` is an RxBurst's array. The end of the headroom serves for the virtio header. A `reply` is of a socket of
+   * openReplySocket(), without that header.
    */
   createReceiver(
-    kind: "packet" | "tun" | "gue",
+    kind: "packet" | "reply" | "tun" | "gue",
     fd: number,
     pool: Uint8Array,
     first: number,

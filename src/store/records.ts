@@ -121,12 +121,42 @@ const hostReport = z.strictObject({
   announced: z.array(z.string()),
 });
 
+/**
+ * How a check or a probe ended.
+ *
+ *     answered      as it should
+ *     refused       nothing listens on the port of the VIP
+ *     wrong         the service answered, with something else than what is wanted
+ *     slow          the service took the connection, and did not answer in time
+ *     broken        the connection was taken, and broken off
+ *     rejected      an ICMP message came instead: a firewall does not want it
+ *     no-vip        the VIP is none of this host's addresses
+ *     gue-refused   nothing listens on the GUE port of the host
+ *     silent        nothing came back through the tunnel; outside of it the host answers
+ *     unreachable   nothing came back, and the host answers nothing else either
+ */
+export const OUTCOMES = [
+  "answered",
+  "refused",
+  "wrong",
+  "slow",
+  "broken",
+  "rejected",
+  "no-vip",
+  "gue-refused",
+  "silent",
+  "unreachable",
+] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+const probed = z.strictObject({ healthy: z.boolean(), reason: z.string(), outcome: z.enum(OUTCOMES).optional() });
+
 /** What a host found when it probed the services of others through the tunnel: by host, by service. */
 const probes = z.strictObject({
   format: z.literal(FORMAT),
   host: z.string(),
   when: time,
-  hosts: z.record(z.string(), z.record(z.string(), health)),
+  hosts: z.record(z.string(), z.record(z.string(), probed)),
 });
 
 export const RECORDS = { wanted, generations, decisions, conductor, hostReport, probes } as const;

@@ -11,6 +11,7 @@ export const ECHO_REQUEST6 = 128;
 export const ECHO_REPLY6 = 129;
 
 export const UNREACHABLE = 3;
+export const UNREACHABLE6 = 1;
 export const FRAGMENTATION_NEEDED = 4;
 export const PACKET_TOO_BIG6 = 2;
 const CHECKSUM = 2;

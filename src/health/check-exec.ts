@@ -1,0 +1,62 @@
+/** Checks a service by a program of the operator's: exit code 0 is good. */
+import { spawn } from "node:child_process";
+import { FINE, type Finding, failed } from "./finding.ts";
+
+/** Characters of what the program says that are told on. */
+const MOST_TEXT = 200;
+
+/**
+ * Runs a program without a shell, with `facts` as its only environment beside PATH. Of what it prints the last line tells what is wrong.
+ * After the timeout it is killed, with all that it has started.
+ */
+export function checkExec(
+  command: readonly string[],
+  facts: Readonly<Record<string, string>>,
+  timeoutMs: number,
+): Promise<Finding> {
+  return new Promise((resolve) => {
+    const [program, ...args] = command;
+    const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...facts };
+    // In a group of its own, to be killed as a whole.
+    const child = spawn(program!, args, { env, cwd: "/", detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    let late = false;
+    const hear = (chunk: Buffer): void => {
+      said = (said + chunk.toString()).slice(-4096);
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    const decide = (finding: Finding): void => {
+      clearTimeout(timer);
+      resolve(finding);
+    };
+    const timer = setTimeout(() => {
+      late = true;
+      decide(failed("slow", `${program} did not end within ${timeoutMs / 1000} s`));
+      killGroup(child.pid);
+    }, timeoutMs);
+    child.once("error", (error: NodeJS.ErrnoException) => decide(failed("wrong", `${program} cannot be run: ${error.code}`)));
+    child.once("exit", (code, signal) => {
+      if (late) return;
+      const line = said
+        .trim()
+        .split("\n")
+        .at(-1)!
+        .replace(/[^\x20-\x7e]/g, "?")
+        .slice(0, MOST_TEXT);
+      if (code === 0) decide(FINE);
+      else decide(failed("wrong", `${program} ended with ${signal ?? code}${line === "" ? "" : `: ${line}`}`));
+      // What it may have left running has no business any more.
+      killGroup(child.pid);
+    });
+  });
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // They have all ended.
+  }
+}

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { test } from "node:test";
+import { checkExec } from "../../src/health/check-exec.ts";
+import { checkHttp, checkTcp } from "../../src/health/check-tcp.ts";
+import { FINE } from "../../src/health/finding.ts";
+import { parseAddress } from "../../src/wire/address.ts";
+
+const HERE = parseAddress("127.0.0.1")!;
+const WANTED = { path: "/up", host: null, status: [{ from: 200, to: 299 }], body: "ok" };
+
+async function listening(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+test("TCP: a port that takes connections, and one that does not", async () => {
+  const server = createServer((socket) => socket.on("error", () => {}));
+  const port = await listening(server);
+  assert.deepEqual(await checkTcp(HERE, port, 5000), FINE);
+  server.close();
+  const { outcome, reason } = await checkTcp(HERE, port, 5000);
+  assert.equal(outcome, "refused");
+  assert.equal(reason, `nothing listens on 127.0.0.1 port ${port}`);
+});
+
+test("an address of another host is not tried there", async () => {
+  assert.deepEqual(await checkTcp(parseAddress("192.0.2.77")!, 80, 5000), {
+    outcome: "no-vip",
+    reason: "192.0.2.77 is not an address of this host",
+  });
+});
+
+test("HTTP: status, body, silence, and a connection that is broken off", async () => {
+  let answer: "ok" | "bad" | "503" | "silence" | "break" = "ok";
+  const server = createHttpServer((request, response) => {
+    assert.equal(request.url, "/up");
+    if (answer === "break") request.socket.resetAndDestroy();
+    else if (answer === "503") response.writeHead(503).end();
+    else if (answer !== "silence") response.end(answer);
+  });
+  const port = await listening(server);
+  const check = async (now: typeof answer, ms = 5000): Promise<string> => {
+    answer = now;
+    const { outcome, reason } = await checkHttp(HERE, port, WANTED, ms);
+    return `${outcome}: ${reason}`;
+  };
+  assert.equal(await check("ok"), "answered: ");
+  assert.equal(await check("bad"), 'wrong: the body does not hold "ok"');
+  assert.equal(await check("503"), "wrong: HTTP 503, wanted 200-299");
+  assert.equal(await check("silence", 200), "slow: connected, but no answer within 0.2 s");
+  assert.equal(await check("break"), `broken: 127.0.0.1 port ${port} broke the connection off (ECONNRESET)`);
+  server.close();
+});
+
+test("a program: its exit code, its last words, its end after the timeout, and that it is there", async () => {
+  const run = async (script: string, ms = 5000): Promise<string> => {
+    const { outcome, reason } = await checkExec(["/bin/sh", "-c", script], { HAFL_SERVICE: "web" }, ms);
+    return `${outcome}: ${reason}`;
+  };
+  assert.equal(await run("test $HAFL_SERVICE = web"), "answered: ");
+  assert.equal(await run("echo one; echo replication lags >&2; exit 3"), "wrong: /bin/sh ended with 3: replication lags");
+  assert.equal(await run("sleep 60 & sleep 60", 100), "slow: /bin/sh did not end within 0.1 s");
+  assert.equal(await run("kill -9 $$"), "wrong: /bin/sh ended with SIGKILL");
+  assert.deepEqual(await checkExec(["/nonexistent"], {}, 5000), {
+    outcome: "wrong",
+    reason: "/nonexistent cannot be run: ENOENT",
+  });
+});
