@@ -1,8 +1,9 @@
 /** What the conductor decides: from what is wanted, what is seen and what was decided before, new decisions and new generations. Pure. */
 import type { Config } from "../control/config.ts";
+import { poolsOf } from "../control/site.ts";
 import type { Generation } from "../steering/generations.ts";
-import type { ServiceDecisions } from "../store/records.ts";
-import { decideService } from "./decide-service.ts";
+import type { PoolDecisions } from "../store/records.ts";
+import { decidePool } from "./decide-pool.ts";
 import { judge, probers, type Sightings } from "./evidence.ts";
 
 export interface ClusterView {
@@ -17,16 +18,16 @@ export interface ClusterView {
   readonly now: number;
 }
 
-/** By service. */
-export type Decisions = Readonly<Record<string, ServiceDecisions>>;
+/** By name of the pool: of a service, or of a service at a site (control/site.ts). */
+export type Decisions = Readonly<Record<string, PoolDecisions>>;
 export type Pools = ReadonlyMap<string, readonly Generation[]>;
 
 export interface Outcome {
   readonly decisions: Decisions;
   readonly pools: Pools;
-  /** Services whose generations are not those of before, and why. */
+  /** Pools whose generations are not those of before, and why. */
   readonly changed: ReadonlyMap<string, string>;
-  /** Services that are not wanted any more. */
+  /** Pools that are not wanted any more. */
   readonly removed: readonly string[];
   readonly alarms: readonly string[];
 }
@@ -35,15 +36,15 @@ export interface Outcome {
 export function decide(view: ClusterView, before: Decisions, pools: Pools): Outcome {
   const { config, sightings, now } = view;
   const others = probers(sightings, new Set(config.hosts.map(({ name }) => name)), now);
-  const decisions: Record<string, ServiceDecisions> = {};
+  const decisions: Record<string, PoolDecisions> = {};
   const after = new Map<string, readonly Generation[]>();
   const changed = new Map<string, string>();
   const alarms: string[] = [];
-  for (const service of config.services) {
-    const { name } = service;
-    const verdicts = new Map(service.pool.map(({ host }) => [host, judge(host, name, sightings, others, now)]));
-    const outcome = decideService(
-      { config, service, verdicts, factors: view.factors[name] ?? {}, settled: view.settled, now },
+  for (const { name, service } of poolsOf(config)) {
+    const verdicts = new Map(service.pool.map(({ host }) => [host, judge(host, service.name, sightings, others, now)]));
+    const factors = view.factors[service.name] ?? {};
+    const outcome = decidePool(
+      { config, name, service, verdicts, factors, settled: view.settled, now },
       before[name],
       pools.get(name),
     );

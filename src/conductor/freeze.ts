@@ -1,6 +1,6 @@
 /** Trouble of a whole site is no sick host: when too much of a pool turns unhealthy at once nothing moves, and somebody has to look. Pure. */
 import type { ConductorConfig } from "../control/config-conductor.ts";
-import type { ServiceDecisions, Standing } from "../store/records.ts";
+import type { PoolDecisions, Standing } from "../store/records.ts";
 import type { Verdict } from "./evidence.ts";
 
 /** A host of a pool that is to take new connections, as it stands and as it is seen. */
@@ -10,7 +10,7 @@ export interface PoolMember {
   readonly verdict: Verdict;
 }
 
-export type Frozen = ServiceDecisions["frozen"];
+export type Frozen = PoolDecisions["frozen"];
 
 /** Hosts that turn unhealthy within this time belong together, ms. */
 const WINDOW_MS = 60_000;

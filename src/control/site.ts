@@ -17,6 +17,29 @@ export function poolAt(config: Config, service: ServiceConfig, site: string | nu
   return own.some(({ host, weight }) => weight > 0 && here.get(host) === "active") ? own : service.pool;
 }
 
+/** A pool of its own: of a service, or of a service at one site. */
+export interface Pool {
+  /** Name of the service; where each site has a pool of its own, `SERVICE@SITE`. */
+  readonly name: string;
+  /** The service with the hosts of this pool. */
+  readonly service: ServiceConfig;
+}
+
+/** All pools of a config. Of generations each has its own, under its name. */
+export const poolsOf = (config: Config): Pool[] =>
+  config.services.flatMap((service) => {
+    const sites = service.sites === "all" ? [] : sitesOf(config);
+    if (sites.length <= 1) return [{ name: service.name, service }];
+    return sites.map((site) => ({
+      name: poolName(config, service, site),
+      service: { ...service, pool: poolAt(config, service, site) },
+    }));
+  });
+
+/** Name of the pool of a service that hosts of a site use. */
+export const poolName = (config: Config, service: ServiceConfig, site: string | null): string =>
+  service.sites === "all" || sitesOf(config).length <= 1 ? service.name : `${service.name}@${site ?? ""}`;
+
 /** The config as the hosts of a site act on it: each pool is the site's own. */
 export function atSite(config: Config, site: string | null): Config {
   if (sitesOf(config).length <= 1) return config;

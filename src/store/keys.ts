@@ -3,7 +3,7 @@
  *
  *     wanted                what is wanted: the config document of all hosts, with who, when and why
  *     history/0000000042    every change of it, by number
- *     generations/SERVICE   the last generations of a service's pool, by the conductor
+ *     generations/POOL      the last generations of a pool, by the conductor; SERVICE, or SERVICE@SITE where sites have their own
  *     decisions             what the conductor decided and the next one has to know: holds, flaps, freeze, factors of load
  *     conductor             who conducts now; leased
  *     hosts/HOST            what a host says of itself; leased
@@ -21,7 +21,7 @@ export interface ClusterKeys {
   readonly allHosts: string;
   readonly allProbes: string;
   history(change: number): string;
-  generations(service: string): string;
+  generations(pool: string): string;
   host(name: string): string;
   probes(host: string): string;
 }

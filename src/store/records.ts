@@ -38,9 +38,10 @@ const wanted = z.strictObject({
   config: z.string(),
 });
 
-/** Generations of a service's pool, newest first, as in steering/generations.ts; times by the cluster's clock (conductor/cluster-clock.ts). */
+/** Generations of a pool, newest first, as in steering/generations.ts; times by the cluster's clock (conductor/cluster-clock.ts). */
 const generations = z.strictObject({
   format: z.literal(FORMAT),
+  /** Name of the pool: that of the service, or SERVICE@SITE (control/site.ts). */
   service: z.string(),
   /** Counts the writes from 1, also across conductors. */
   serial: z.int().positive(),
@@ -66,7 +67,7 @@ const standing = z.strictObject({
   reason: z.string(),
 });
 
-const serviceDecisions = z.strictObject({
+const poolDecisions = z.strictObject({
   hosts: z.record(z.string(), standing),
   /** Since when nothing moves for reasons of health and load, and why; calm: since when that reason is gone. */
   frozen: z.strictObject({ since: time, why: z.string(), calm: time.nullable() }).nullable(),
@@ -84,7 +85,10 @@ const decisions = z.strictObject({
   /** The last serial that was given to generations. */
   serial: z.int().nonnegative(),
   by: z.string(),
-  services: z.record(z.string(), serviceDecisions),
+  /** By name of the pool. */
+  pools: z.record(z.string(), poolDecisions),
+  /** While the store has less than the hosts have applied: the change that somebody has to be above; null: it is not so. */
+  turnedBack: z.int().nonnegative().nullable(),
   /** What an operator has to know, one line each. */
   alarms: z.array(z.string()),
 });
@@ -102,7 +106,7 @@ const hostReport = z.strictObject({
   change: z.int().nonnegative(),
   generation: z.int().nonnegative(),
   ageSeconds: z.number().nonnegative(),
-  /** Serial of the generations it has applied, by service. */
+  /** Serial of the generations it has applied, by name of the pool. */
   serials: z.record(z.string(), z.int().nonnegative()),
   /** What it refused of the store's content, and why; null: nothing. */
   refused: z.string().nullable(),
@@ -166,7 +170,7 @@ export type RecordOf<N extends RecordName> = z.output<(typeof RECORDS)[N]>;
 export type WantedRecord = RecordOf<"wanted">;
 export type GenerationsRecord = RecordOf<"generations">;
 export type DecisionsRecord = RecordOf<"decisions">;
-export type ServiceDecisions = z.output<typeof serviceDecisions>;
+export type PoolDecisions = z.output<typeof poolDecisions>;
 export type Standing = z.output<typeof standing>;
 export type ConductorRecord = RecordOf<"conductor">;
 export type HostReport = RecordOf<"hostReport">;

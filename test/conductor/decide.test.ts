@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { STALE_MS } from "../../src/conductor/evidence.ts";
 import { World } from "../support/conductor-world.ts";
+import { configOf } from "../support/fixture.ts";
 
 function started(names: string, conductor = "{}"): World {
   const world = new World(names);
@@ -269,4 +270,26 @@ test("what hosts say that are not in the cluster does not count", () => {
   world.sightings = () => sightings;
   world.pass(5000);
   assert.equal(world.taking(), "abc");
+});
+
+test("each site has a pool of its own where a service keeps to its site", () => {
+  const world = new World("abcd");
+  const text = (sites: string) => `cluster: t
+seed: 000102030405060708090a0b0c0d0e0f
+hosts:
+${[..."abcd"].map((name, i) => `  - { name: ${name}, dip: 10.0.0.${i + 1}, site: ${i < 2 ? "ams" : "fra"} }`).join("\n")}
+services: [{ name: web, vips: [192.0.2.1], ports: { tcp: any }, sites: ${sites} }]
+`;
+  world.config = () => configOf(text("own"));
+  world.decide();
+  world.host("b").serves = false;
+  world.pass(2000);
+  const taking = () => [...world.pools].map(([pool, [newest]]) => [pool, newest!.hosts.map(({ name }) => name).join("")]);
+  assert.deepEqual(taking(), [
+    ["web@ams", "a"],
+    ["web@fra", "cd"],
+  ]);
+  world.config = () => configOf(text("all"));
+  assert.deepEqual(world.decide().removed, ["web@ams", "web@fra"]);
+  assert.deepEqual(taking(), [["web", "abcd"]]);
 });

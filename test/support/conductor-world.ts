@@ -113,12 +113,13 @@ conductor: ${this.conductor}
       time: this.now,
       serial: 1,
       by: "a",
-      services: this.decisions,
+      pools: this.decisions,
+      turnedBack: null,
       alarms: [],
     });
     const read = readRecord("decisions", "decisions", decisions);
     if ("error" in read) throw new Error(read.error);
-    this.decisions = read.record.services;
+    this.decisions = read.record.pools;
     this.pools = new Map(
       [...this.pools].map(([service, list]) => {
         const generations = [...list] as { -readonly [K in keyof Generation]: Generation[K] }[];

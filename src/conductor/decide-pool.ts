@@ -1,16 +1,18 @@
-/** What becomes of one service's pool. Pure; times by the cluster's clock, ms. */
+/** What becomes of one pool. Pure; times by the cluster's clock, ms. */
 import type { Config, ServiceConfig } from "../control/config.ts";
 import type { ConductorConfig } from "../control/config-conductor.ts";
 import { poolGenerations } from "../control/generation-history.ts";
 import { type Generation, sameHosts, whenLeft } from "../steering/generations.ts";
-import type { ServiceDecisions, Standing } from "../store/records.ts";
+import type { PoolDecisions, Standing } from "../store/records.ts";
 import { budgetAt, fullBudget, RESERVE, spend } from "./budget.ts";
 import type { Verdict } from "./evidence.ts";
 import { freeze, type PoolMember } from "./freeze.ts";
 import { isPlain, observe, ripeAt, turn, UP } from "./standing.ts";
 
-export interface ServiceView {
+export interface PoolView {
   readonly config: Config;
+  /** Name of the pool, for lines that people read. */
+  readonly name: string;
   readonly service: ServiceConfig;
   /** What is seen of each host of the pool. */
   readonly verdicts: ReadonlyMap<string, Verdict>;
@@ -21,8 +23,8 @@ export interface ServiceView {
   readonly now: number;
 }
 
-export interface ServiceOutcome {
-  readonly decisions: ServiceDecisions;
+export interface PoolOutcome {
+  readonly decisions: PoolDecisions;
   readonly generations: readonly Generation[];
   /** Why the generations are not those of before; null: they are. */
   readonly why: string | null;
@@ -36,12 +38,12 @@ const COALESCE_MS = 500;
  * Goes on from the decisions and generations of before; of a service that never had any, all hosts are up. The operator's state and
  * weights are followed at once, whatever else holds. What is not said by `before` of a host is read from the newest generation.
  */
-export function decideService(
-  view: ServiceView,
-  before: ServiceDecisions | undefined,
+export function decidePool(
+  view: PoolView,
+  before: PoolDecisions | undefined,
   generations: readonly Generation[] | undefined,
-): ServiceOutcome {
-  const { config, service, now } = view;
+): PoolOutcome {
+  const { config, name, service, now } = view;
   const patience = config.conductor;
   // As an agent has it that never saw a conductor: what begins here moves nothing.
   const list = generations ?? poolGenerations(config, service, [], now);
@@ -63,7 +65,7 @@ export function decideService(
   for (const { host, standing } of turning) standings.set(host, turn(standing, now, patience));
 
   const reweigh = free && left >= RESERVE + 1;
-  const factors = reweigh ? { ...view.factors } : (before?.factors ?? {});
+  const factors = reweigh ? factorsOf(service, view.factors) : (before?.factors ?? {});
   const isIn = (host: string): boolean => standings.get(host)!.up;
   const { taking, last } = takers(active, isIn, list);
   const effective = weighed(service, new Set(active), taking, factors);
@@ -83,8 +85,8 @@ export function decideService(
     generations: isSame ? generations : next,
     why: isSame ? null : reasons(turning, spent, generations === undefined, next[0]?.id !== list[0]?.id),
     alarms: [
-      ...(frozen === null ? [] : [`${service.name}: frozen: ${frozen.why}`]),
-      ...(last || isLastSick(leaving, members) ? [`${service.name}: all hosts are unhealthy, the last ones stay in`] : []),
+      ...(frozen === null ? [] : [`${name}: frozen: ${frozen.why}`]),
+      ...(last || isLastSick(leaving, members) ? [`${name}: all hosts are unhealthy, the last ones stay in`] : []),
     ],
   };
 }
@@ -97,8 +99,8 @@ function wantedMembers(config: Config, service: ServiceConfig): string[] {
 
 /** How all hosts of the pool stand, with what is seen of them now. */
 function observed(
-  { service, verdicts, now, config }: ServiceView,
-  before: ServiceDecisions | undefined,
+  { service, verdicts, now, config }: PoolView,
+  before: PoolDecisions | undefined,
   generations: readonly Generation[] | null,
   active: readonly string[],
 ): Map<string, Standing> {
@@ -190,6 +192,12 @@ function isDue(generations: readonly Generation[], config: Config, now: number):
   return generations.some(({ hosts }) =>
     hosts.some(({ name, gone }) => !gone && (!known.has(name) || left.get(name)! + drain <= now)),
   );
+}
+
+/** Those of its own hosts. */
+function factorsOf({ pool }: ServiceConfig, factors: Readonly<Record<string, number>>): Record<string, number> {
+  const own = pool.map(({ host }): [string, number] => [host, factors[host] ?? 1]);
+  return Object.fromEntries(own.filter(([, factor]) => factor !== 1));
 }
 
 function sameFactors(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): boolean {
