@@ -71,7 +71,7 @@ function install(options: Options, more: readonly string[], env: CliEnv): void {
     systemd("systemd-sysusers", join(root, USERS));
     if (existsSync("/run/systemd/system")) systemd("systemctl", "daemon-reload");
   }
-  if (!existsSync(config))
+  if (!here || !existsSync(config))
     say(`next: write ${resolve(config)}, readable by the user ${user} (it holds a secret: chown root:${user}, chmod 640)`);
   say("start: systemctl enable --now hafl; after changes of the config: systemctl reload hafl; log: journalctl -u hafl");
 }
