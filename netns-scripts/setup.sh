@@ -74,6 +74,8 @@ have_libpcap() { [ -n "$(ls /usr/lib*/libpcap.so* /usr/lib/*/libpcap.so* /usr/lo
 have_libpcap || optional="$optional libpcap0.8"
 if [ "${1-}" = test ]; then
   have curl || optional="$optional curl"
+  have etcd || optional="$optional etcd-server"
+  have etcdctl || optional="$optional etcd-client"
   have ethtool || optional="$optional ethtool"
   have nft || optional="$optional nftables"
   have tcpdump || optional="$optional tcpdump"

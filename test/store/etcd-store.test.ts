@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { EtcdStore } from "../../src/store/etcd-store.ts";
+import { StoreAway, StoreRefused } from "../../src/store/store.ts";
+import { startEtcd, type TestEtcd } from "../support/etcd.ts";
+import { testStore, until } from "../support/store-contract.ts";
+
+const PLAIN = { tls: { ca: null, cert: null, key: null }, user: null, passwordFile: null };
+
+function connectTo(t: TestContext, ...endpoints: string[]): EtcdStore {
+  const store = new EtcdStore({ ...PLAIN, endpoints });
+  t.after(() => store.close());
+  return store;
+}
+
+testStore("etcd", async (t) => {
+  const context = t as TestContext;
+  const { endpoint } = await startEtcd(context);
+  const another = (): EtcdStore => connectTo(context, endpoint);
+  return { store: another(), another };
+});
+
+/** The time a promise takes to reject, ms. */
+async function rejects(promise: Promise<unknown>, error: new () => Error): Promise<number> {
+  const begun = performance.now();
+  await assert.rejects(promise, error);
+  return performance.now() - begun;
+}
+
+test("etcd away: calls end in bounded time, the watch is lost, and all is well when it is back", async (t) => {
+  const etcd: TestEtcd = await startEtcd(t);
+  const store = connectTo(t, etcd.endpoint);
+  await store.commit([], [{ key: "/a/k", value: "1" }]);
+  for (const [gone, back] of [
+    [() => etcd.kill(), () => etcd.start()],
+    [async () => etcd.pause(), async () => etcd.resume()],
+  ] as const) {
+    let lost: string | null = null;
+    const { revision } = await store.read("/a/");
+    store.watch("/a/", revision, {
+      changed: () => {},
+      lost: (reason) => {
+        lost = reason;
+      },
+    });
+    const lease = await store.lease(2);
+    let leaseLost = false;
+    void lease.lost.then(() => {
+      leaseLost = true;
+    });
+    await gone();
+    assert.ok((await rejects(store.read("/a/"), StoreAway as new () => Error)) < 15_000);
+    await until("the watch is lost", () => lost !== null);
+    await until("the lease is not held", () => leaseLost);
+    await back();
+    await until("the store is back", async () => {
+      const entries = await store.read("/a/").then(
+        (snapshot) => snapshot.entries,
+        () => [],
+      );
+      return entries[0]?.value === "1";
+    });
+  }
+});
+
+test("a member that does not answer is left for one that does", async (t) => {
+  const etcd = await startEtcd(t);
+  const store = connectTo(t, "http://127.0.0.1:1", etcd.endpoint);
+  assert.ok((await store.commit([{ key: "/a/k", revision: 0 }], [{ key: "/a/k", value: "1" }])).done);
+  assert.equal((await store.read("/a/")).entries.length, 1);
+});
+
+test("what etcd refuses is refused at once", async (t) => {
+  const etcd = await startEtcd(t);
+  const store = connectTo(t, etcd.endpoint);
+  const large = store.commit([], [{ key: "/a/k", value: "x".repeat(4 << 20) }]);
+  assert.ok((await rejects(large, StoreRefused as new () => Error)) < 10_000);
+  const noFile = new EtcdStore({ ...PLAIN, endpoints: [etcd.endpoint], tls: { ca: "/nowhere.pem", cert: null, key: null } });
+  await rejects(noFile.read("/"), StoreRefused as new () => Error);
+});
+
+test("a watch from a revision that is compacted is lost", async (t) => {
+  const etcd = await startEtcd(t);
+  const store = connectTo(t, etcd.endpoint);
+  for (let i = 0; i < 5; i++) await store.commit([], [{ key: "/a/k", value: `${i}` }]);
+  const compact = await fetch(`${etcd.endpoint}/v3/kv/compaction`, { method: "POST", body: '{"revision": "5"}' });
+  assert.ok(compact.ok);
+  let lost = "";
+  store.watch("/a/", 1, {
+    changed: () => assert.fail("changes"),
+    lost: (reason) => {
+      lost = reason;
+    },
+  });
+  await until("the watch is lost", () => lost !== "");
+  assert.match(lost, /compacted/);
+});

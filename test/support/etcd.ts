@@ -1,0 +1,66 @@
+/** A real etcd of one member on loopback, gone when the test is. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+
+const READY_MS = 20_000;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+export interface TestEtcd {
+  readonly endpoint: string;
+  /** Ends the member as a crash would; its data stays. */
+  kill(): Promise<void>;
+  /** Starts it again with its data. */
+  start(): Promise<void>;
+  /** Stops and resumes its process. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Starts an etcd; `flags` are added to its command line. Ended after the test, with its data. */
+export async function startEtcd(t: TestContext, flags: readonly string[] = []): Promise<TestEtcd> {
+  const dir = mkdtempSync(join(tmpdir(), "hafl-etcd-"));
+  const [client, peer] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
+  const urls = ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer];
+  const cluster = ["--initial-advertise-peer-urls", peer, "--initial-cluster", `default=${peer}`];
+  let child: ChildProcess | null = null;
+  const kill = async (): Promise<void> => {
+    const ended = child;
+    child = null;
+    if (ended === null || ended.exitCode !== null) return;
+    ended.kill("SIGKILL");
+    await once(ended, "exit");
+  };
+  const start = async (): Promise<void> => {
+    child = spawn("etcd", ["--data-dir", dir, ...urls, ...cluster, ...flags], { stdio: "ignore" });
+    await once(child, "spawn");
+    for (const until = Date.now() + READY_MS; ; ) {
+      const healthy = await fetch(`${client}/health`).then(
+        async (response) => (await response.text()).includes("true"),
+        () => false,
+      );
+      if (healthy) return;
+      if (Date.now() > until) throw new Error("etcd did not get ready");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  t.after(async () => {
+    child?.kill("SIGCONT");
+    await kill();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  await start();
+  return { endpoint: client, kill, start, pause: () => void child?.kill("SIGSTOP"), resume: () => void child?.kill("SIGCONT") };
+}
