@@ -1,9 +1,10 @@
 /** `hafl down`: puts the host back when an agent died and will not be started again. */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Command } from "commander";
 import { Failure } from "../control/failure.ts";
 import { Claim, findRuntimeDir } from "../control/instance.ts";
 import { Network } from "../control/network.ts";
+import { snippetPath } from "../routes/routes.ts";
 import type { CliEnv } from "./env.ts";
 
 interface Options {
@@ -20,6 +21,8 @@ export function down(options: Options, env: CliEnv): void {
     const network = new Network(dir);
     const dirty = network.dirty;
     const problems = network.undo();
+    // BIRD has withdrawn the routes when the TUN went; this keeps it from making them again.
+    rmSync(snippetPath(dir), { force: true });
     if (problems.length > 0) throw new Failure(problems.map((problem) => `${dir}: not undone: ${problem}`));
     env.stdout.write(dirty ? `${dir}: the host's network is as it was\n` : `${dir}: nothing was left to undo\n`);
   } finally {

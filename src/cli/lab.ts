@@ -1,6 +1,9 @@
 /** `hafl lab`: a network-namespace lab with clients, a router and hosts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Failure } from "../control/failure.ts";
+import { runAnycast } from "../lab/anycast.ts";
+import { anycastSpec } from "../lab/anycast-topology.ts";
+import { bgpSpec, runBgpScenario } from "../lab/bgp-scenario.ts";
 import { type ChurnReport, runChurn, unbroken } from "../lab/churn.ts";
 import { renderChurn } from "../lab/churn-report.ts";
 import { allWell, DEMO_REQUESTS, renderReport, runDemo } from "../lab/demo.ts";
@@ -10,6 +13,7 @@ import { labNames, namespacesOf } from "../lab/state.ts";
 import { textTable } from "../lab/text-table.ts";
 import { isLabName, type LabSpec, namespaceOf, parseNamespace, VIP } from "../lab/topology.ts";
 import { unprivilegedObstacle } from "../lab/unprivileged.ts";
+import { renderVerdicts, type Verdict } from "../lab/verdicts.ts";
 import type { CliEnv } from "./env.ts";
 import { interruptible } from "./interruptible.ts";
 import { createLookup } from "./lookup.ts";
@@ -111,6 +115,10 @@ async function execIn(lab: string, node: string, command: readonly string[]): Pr
 /** Adds `hafl lab` to the command table. */
 export function register(program: Command, env: CliEnv): void {
   const progress: Progress = (line) => void env.stderr.write(`${line}\n`);
+  const verdict = (list: readonly Verdict[], { json }: { json?: true }): void => {
+    env.stdout.write(json ? `${JSON.stringify(list)}\n` : renderVerdicts(list));
+    if (!list.every(({ ok }) => ok)) process.exitCode = 1;
+  };
   // Options behind a command's name are the command's: `hafl lab exec c1 curl --version` asks curl.
   program.enablePositionalOptions();
   const lab = program
@@ -169,6 +177,28 @@ export function register(program: Command, env: CliEnv): void {
         env.stdout.write(options.json ? `${JSON.stringify(report)}\n` : renderReport(report));
         if (!allWell(report)) process.exitCode = 1;
       });
+    });
+
+  lab
+    .command("bgp")
+    .description("a lab of its own, with BIRD: routes come and go with the fitness of hosts, then down")
+    .option("--json", "print the verdicts as JSON")
+    .action(async (options: { json?: true }) => {
+      needRoot();
+      await interruptible(async (signal) =>
+        verdict(await runBgpScenario(bgpSpec(`bgp-${process.pid}`), progress, signal), options),
+      );
+    });
+
+  lab
+    .command("anycast")
+    .description("a lab of its own: two data centres announce the same VIPs and egress IPs, one is lost, then down")
+    .option("--json", "print the verdicts as JSON")
+    .action(async (options: { json?: true }) => {
+      needRoot();
+      await interruptible(async (signal) =>
+        verdict(await runAnycast(anycastSpec(`anycast-${process.pid}`), progress, signal), options),
+      );
     });
 
   shaped(lab.command("churn").description("a lab of its own: sessions that must live on while hosts come and go, then down"))

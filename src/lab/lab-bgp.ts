@@ -1,15 +1,16 @@
 /** BGP in a lab: BIRD on the router and on every host; the router spreads packets over those that announce. */
 import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { promisify } from "node:util";
 import { AGGREGATES, hostBird, routerBird, type Session } from "./bird-config.ts";
 import { startBird, waitReady } from "./node-processes.ts";
 import { pollFor } from "./poll.ts";
-import { type LabProcess, runtimeDir } from "./state.ts";
+import { birdSocket, type LabProcess, runtimeDir } from "./state.ts";
 import { addressOf, FAMILIES, type Family, hostNames, type LabSpec, namespaceOf, VIP } from "./topology.ts";
 
 const ROUTER_AS = 65000;
-const HOSTS_AS = 65001;
+/** AS number of all hosts. */
+export const HOSTS_AS = 65001;
 const ROUTER: Readonly<Record<Family, string>> = { 4: "10.0.1.1", 6: "fd00:1::1" };
 /** Sessions come up one after the other, on a machine that is busy with agents. */
 const ROUTED_MS = 30_000;
@@ -33,10 +34,17 @@ function sessions(host: string, at: "host" | "router"): Session[] {
   });
 }
 
-/** Config of a host's BIRD. The agent's file is in its runtime directory, which is made so that BIRD may look into it. */
-export function birdOfHost(lab: string, host: string): string {
+/**
+ * Config of a host's BIRD. The agent's file is in its runtime directory, which is made so that BIRD may look into it. `restarting`: it
+ * tells its neighbours to keep its routes when it falls silent.
+ */
+export function birdOfHost(lab: string, host: string, restarting = false): string {
   mkdirSync(runtimeDir(lab, host), { recursive: true, mode: 0o755 });
-  return hostBird(addressOf(host, 4), `${runtimeDir(lab, host)}/bird*.conf`, sessions(host, "host"));
+  return hostBird(
+    addressOf(host, 4),
+    `${runtimeDir(lab, host)}/bird*.conf`,
+    sessions(host, "host").map((s) => (restarting ? { ...s, more: "graceful restart on;" } : s)),
+  );
 }
 
 /** Starts BIRD on all hosts and the router, and waits until all listen. */
@@ -52,6 +60,8 @@ export async function startBirds(spec: LabSpec): Promise<LabProcess[]> {
     ...hosts.map((host) => startBird(spec.name, host, birdOfHost(spec.name, host))),
   ]);
   await Promise.all(started.map((bird) => waitReady(spec.name, bird)));
+  // Elsewhere the agent's user is in BIRD's group.
+  if (spec.unprivileged === true) for (const host of hosts) chmodSync(birdSocket(spec.name, host), 0o666);
   return started;
 }
 

@@ -95,6 +95,9 @@ export function labStatus(lab: string): LabStatus | null {
   const nodes = namespacesOf(lab).map((namespace) => ({ node: parseNamespace(namespace)!.node, namespace }));
   nodes.sort((a, b) => a.node.localeCompare(b.node, "en", { numeric: true }));
   const processes = (state?.processes ?? []).map((p) => ({ ...p, alive: isAlive(lab, p) }));
-  const whole = state !== null && nodes.length === 1 + state.spec.hosts + state.spec.clients && processes.every((p) => p.alive);
+  const whole =
+    state !== null &&
+    nodes.length === (state.spec.routers ?? 1) + state.spec.hosts + state.spec.clients &&
+    processes.every((p) => p.alive);
   return { name: lab, whole, spec: state?.spec ?? null, nodes, processes };
 }

@@ -5,6 +5,8 @@ export interface LabSpec {
   readonly name: string;
   readonly hosts: number;
   readonly clients: number;
+  /** One, unless said otherwise. */
+  readonly routers?: number;
   readonly io: "af-packet" | "tun";
   /** Data-plane threads of each agent. */
   readonly workers: number;
