@@ -2,7 +2,7 @@
 # What `npm start` and `npm test` run first: packages of the system, packages of npm, then the build.
 #
 #   sh netns-scripts/setup.sh          what is needed to build and to run the lab
-#   sh netns-scripts/setup.sh test     also what the tests look with (curl, ethtool, tcpdump), nftables for egress IPs, and the programs
+#   sh netns-scripts/setup.sh test     also what the tests look with (bird2, curl, ethtool, tcpdump), nftables for egress IPs, and the programs
 #                                      that the benchmark's smoke run measures with, unpacked below dist/
 #
 # Each step is skipped when nothing is to be done, so that a second start costs a few seconds. What is missing is
@@ -18,7 +18,10 @@ die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# Debian asks this program whether a package may start its daemon: those that labs and tests need are started in namespaces, by us.
+policy=/usr/sbin/policy-rc.d
+daemons_may_start() { ! grep -qs '# hafl$' "$policy" || rm -f "$policy"; }
+trap 'rm -f "$log"; daemons_may_start' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -44,7 +47,11 @@ apt_install() {
     apt_updated=yes
     apt-get -qq -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 </dev/null || say "apt-get update failed, trying with the old lists"
   fi
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101 # hafl\n' >"$policy" && chmod 755 "$policy"; }
   apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$@" >"$log" 2>&1 </dev/null
+  apt_status=$?
+  daemons_may_start
+  return "$apt_status"
 }
 
 # --- Node -------------------------------------------------------------------------------------------------------------
@@ -73,6 +80,7 @@ optional=
 have_libpcap() { [ -n "$(ls /usr/lib*/libpcap.so* /usr/lib/*/libpcap.so* /usr/local/lib/libpcap.so* 2>/dev/null)" ]; }
 have_libpcap || optional="$optional libpcap0.8"
 if [ "${1-}" = test ]; then
+  have bird || have /usr/sbin/bird || optional="$optional bird2"
   have curl || optional="$optional curl"
   have etcd || optional="$optional etcd-server"
   have etcdctl || optional="$optional etcd-client"
