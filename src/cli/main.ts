@@ -15,10 +15,11 @@ import * as lookup from "./lookup.ts";
 import * as mtu from "./mtu.ts";
 import * as replay from "./replay.ts";
 import * as run from "./run.ts";
+import * as simulate from "./simulate.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, stats, capture, down, replay, lookup, mtu, installService, bench, lab];
+const COMMANDS = [check, run, stats, capture, down, replay, lookup, mtu, simulate, installService, bench, lab];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

@@ -12,10 +12,11 @@
  *   it has `felt`, which follows the weight over `settle` steps, and what is judged is the use to be expected once it has
  *   followed: what was done already is not done again. A host that comes back from a drain, or whose wanted weight was
  *   changed, is left alone until it has got most of its load.
- * - A host whose use is within `deadBand` of the mean is left alone.
+ * - A host is left alone unless its use was further than `deadBand` from the mean twice in a row, on the same side.
  * - A host that was moved one way and would now be moved the other takes half as much each time it turns, which ends any
  *   swinging when load is later than `settle` says. Going on in one direction makes it bold again.
- * - Changes add up in `aim`, and become the weight when they amount to half the dead band: noise changes nothing.
+ * - Changes add up in `aim`, and become weights when one of them amounts to the dead band, all together: noise makes few
+ *   generations. Few they must be, for a chain has room for four owners, and a pool for 32 generations.
  */
 import type { WeightedHost } from "../steering/maglev.ts";
 
@@ -55,6 +56,8 @@ export interface HostLoadState {
   readonly felt: number;
   /** How boldly it is moved: its size is the part of `gain` that is used, at most 1; its sign is that of the last move; 0: none yet. */
   readonly pace: number;
+  /** Which side of the dead band it was on at the last step: 1 above, -1 below, 0 within. */
+  readonly out: number;
 }
 
 /** By host name; plain data that survives JSON. Empty before the first step. */
@@ -73,6 +76,8 @@ const BOLDER = 1.1;
 const QUORUM = 0.5;
 /** A host is judged when its load has followed this part of its weight, and not more than twice as much. */
 const FOLLOWED = 0.5;
+/** When a change is due those go along that amount to this part of the dead band. */
+const ALONG = 0.25;
 /** Factors are scaled back to a mean of 1 only when it has drifted further than this: scaling moves a few buckets too. */
 const DRIFT = 1.25;
 
@@ -97,13 +102,11 @@ export function stepLoad(
   if (!busy || expected.length < 2 || expected.length < taking.length * QUORUM) return { state: next, moved: [] };
 
   const mean = expected.reduce((sum, { use }) => sum + use, 0) / expected.length;
-  const moved: string[] = [];
-  for (const { name, use } of expected) {
-    if (!(Math.abs(use / mean - 1) > settings.deadBand)) continue;
-    const after = movedHost(next[name]!, use / mean, settings);
-    if (after.factor !== next[name]!.factor) moved.push(name);
-    next[name] = after;
-  }
+  for (const { name, use } of expected) next[name] = aimed(next[name]!, use / mean, settings);
+  const pending = ({ name }: { readonly name: string }): number => Math.abs(next[name]!.aim / next[name]!.factor - 1);
+  const due = expected.some((host) => pending(host) > settings.deadBand);
+  const moved = due ? expected.filter((host) => pending(host) > settings.deadBand * ALONG).map(({ name }) => name) : [];
+  for (const name of moved) next[name] = { ...next[name]!, factor: next[name]!.aim };
   return { state: moved.length > 0 ? recentred(next, taking, settings) : next, moved };
 }
 
@@ -120,7 +123,7 @@ function followed(
   const names = new Set([...Object.keys(state).filter((name) => known.has(name)), ...weights.keys()]);
   return Object.fromEntries(
     [...names].map((name) => {
-      const before = state[name] ?? { factor: 1, aim: 1, felt: isFirst ? weights.get(name)! : 0, pace: 0 };
+      const before = state[name] ?? { factor: 1, aim: 1, felt: isFirst ? weights.get(name)! : 0, pace: 0, out: 0 };
       const weight = (weights.get(name) ?? 0) * before.factor;
       return [name, { ...before, felt: short(before.felt + (weight - before.felt) * pull) }];
     }),
@@ -128,18 +131,17 @@ function followed(
 }
 
 /** A host whose use is `ratio` times the mean, one step on. */
-function movedHost(before: HostLoadState, ratio: number, settings: LoadSettings): HostLoadState {
-  const { gain, step, floor, ceiling, deadBand } = settings;
-  const way = ratio > 1 ? -1 : 1;
+function aimed(before: HostLoadState, ratio: number, { gain, step, deadBand, floor, ceiling }: LoadSettings): HostLoadState {
+  const out = Math.abs(ratio - 1) > deadBand ? (ratio > 1 ? 1 : -1) : 0;
+  if (out === 0 || out !== before.out) return { ...before, out };
+  const way = -out;
   const turned = before.pace * way < 0;
   const bold = Math.abs(before.pace);
   const size = bold === 0 ? 1 : turned ? Math.max(LEAST_PACE, bold / 2) : Math.min(1, bold * BOLDER);
   const wish = Math.abs(Math.log(Math.max(ratio, Number.MIN_VALUE))) * gain * size;
   const change = Math.min(wish, Math.log1p(step));
   const aim = Math.min(ceiling, Math.max(floor, before.aim * Math.exp(way * change)));
-  const counts =
-    Math.abs(aim / before.factor - 1) > deadBand / 2 || ((aim === floor || aim === ceiling) && aim !== before.factor);
-  return { ...before, aim: short(aim), factor: counts ? short(aim) : before.factor, pace: short(way * size) };
+  return { ...before, aim: short(aim), pace: short(way * size), out };
 }
 
 /** The same weights in proportion, factors with a mean of 1 again over the pool, where they have drifted away from that. */
@@ -149,9 +151,9 @@ function recentred(state: LoadState, taking: readonly HostUse[], { floor, ceilin
   if (mean < DRIFT && mean > 1 / DRIFT) return state;
   const within = (factor: number): number => short(Math.min(ceiling, Math.max(floor, factor / mean)));
   return Object.fromEntries(
-    Object.entries(state).map(([name, { factor, aim, felt, pace }]) => [
+    Object.entries(state).map(([name, { factor, aim, felt, pace, out }]) => [
       name,
-      { factor: within(factor), aim: within(aim), felt: short(felt / mean), pace },
+      { factor: within(factor), aim: within(aim), felt: short(felt / mean), pace, out },
     ]),
   );
 }
@@ -169,7 +171,7 @@ export function resumed(factors: Readonly<Record<string, number>>, hosts: readon
   return Object.fromEntries(
     hosts.map(({ name, weight }) => {
       const factor = factors[name] ?? 1;
-      return [name, { factor, aim: factor, felt: weight * factor, pace: 0 }];
+      return [name, { factor, aim: factor, felt: weight * factor, pace: 0, out: 0 }];
     }),
   );
 }

@@ -1,7 +1,7 @@
 /** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
 
 import { MAX_HOSTS } from "../shm/counters.ts";
-import { type Generation, liveGenerations, sameHosts } from "../steering/generations.ts";
+import { advanceGenerations, type Generation, sameHosts } from "../steering/generations.ts";
 import type { WeightedHost } from "../steering/maglev.ts";
 import type { Config, ServiceConfig } from "./config.ts";
 
@@ -55,15 +55,10 @@ export function poolGenerations(
     const owning = owningHosts(config, service);
     if (!sameHosts(owning, active)) list = [{ id: 1, time: now, hosts: owning }];
   }
-  const [newest, ...older] = list;
-  if (newest === undefined || !sameHosts(newest.hosts, active)) {
-    const rest = newest === undefined ? [] : [{ ...newest, superseded: now }, ...older];
-    list = [{ id: (newest?.id ?? 0) + 1, time: now, hosts: active }, ...rest];
-  }
   // A host that has left the configuration has no address any more; one that is down has no connections.
   const down = downHosts(config);
   const known = new Set(config.hosts.map((h) => h.name).filter((host) => !down.has(host)));
-  return liveGenerations(list, now, config.table.drainSeconds * 1000, known);
+  return advanceGenerations(list, active, now, config.table.drainSeconds * 1000, known);
 }
 
 /** The history after a configuration has become current at `now`, ms since the epoch. */

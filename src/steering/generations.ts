@@ -52,11 +52,15 @@ export function liveGenerations(
   const left = whenLeft(generations);
   const isGone = (name: string): boolean => !known.has(name) || left.get(name)! + drainMs <= now;
   const live: Generation[] = [];
+  const seen = new Set<string>();
   for (const [i, g] of generations.entries()) {
     const hosts = g.hosts.map((h): Member => (h.gone || isGone(h.name) ? { ...h, gone: true } : h));
     // A newer one with the same table says as much.
-    const needless = hosts.every((h) => h.gone) || live.some((newer) => sameHosts(newer.hosts, hosts));
-    if (i === 0 || !needless) live.push({ ...g, hosts });
+    const vector = vectorOf(hosts);
+    const needless = hosts.every((h) => h.gone) || seen.has(vector);
+    if (i > 0 && needless) continue;
+    live.push({ ...g, hosts });
+    seen.add(vector);
   }
   return live.slice(0, MAX_GENERATIONS);
 }
@@ -71,15 +75,37 @@ export function whenLeft(generations: readonly Generation[]): Map<string, number
   return left;
 }
 
+/** What of a membership vector steers, as text. */
+const vectorOf = (hosts: readonly WeightedHost[]): string =>
+  hosts
+    .filter((h) => h.weight > 0)
+    .map((h) => `${h.weight} ${h.name}`)
+    .sort()
+    .join("\n");
+
 /** Whether two membership vectors steer alike. */
-export function sameHosts(a: readonly WeightedHost[], b: readonly WeightedHost[]): boolean {
-  const text = (hosts: readonly WeightedHost[]): string =>
-    hosts
-      .filter((h) => h.weight > 0)
-      .map((h) => `${h.weight} ${h.name}`)
-      .sort()
-      .join("\n");
-  return text(a) === text(b);
+export const sameHosts = (a: readonly WeightedHost[], b: readonly WeightedHost[]): boolean => vectorOf(a) === vectorOf(b);
+
+/**
+ * A pool's generations, newest first, once `hosts` are those that take new flows at `now`: with one more if they steer otherwise
+ * than the newest, and without what does not count any more (liveGenerations, which see for `drainMs` and `known`).
+ */
+export function advanceGenerations(
+  before: readonly Generation[],
+  hosts: readonly WeightedHost[],
+  now: number,
+  drainMs: number,
+  known: ReadonlySet<string>,
+): Generation[] {
+  const [newest, ...older] = before;
+  const list =
+    newest !== undefined && sameHosts(newest.hosts, hosts)
+      ? before
+      : [
+          { id: (newest?.id ?? 0) + 1, time: now, hosts },
+          ...(newest === undefined ? [] : [{ ...newest, superseded: now }, ...older]),
+        ];
+  return liveGenerations(list, now, drainMs, known);
 }
 
 /**

@@ -75,7 +75,7 @@ test("use of hosts with capacities 1, 1, 2, 2, 4 and equal weights is even withi
     for (const delay of [0, 1, 2]) {
       const { spreads, changes } = course({ ...WORLD, lag, delay }, 300);
       assert.ok(spreads[0]! > 1.2, `begins uneven: ${spreads[0]}`);
-      const late = Math.max(...spreads.slice(20));
+      const late = Math.max(...spreads.slice(lag + delay <= 3 ? 20 : 30));
       assert.ok(late <= 1.05, `lag ${lag}, delay ${delay}: ${late}`);
       assert.ok(changes.at(-1)! < 40, `lag ${lag}, delay ${delay}: still moving at ${changes.at(-1)}`);
     }
@@ -142,13 +142,26 @@ const step = (state: LoadState, uses: readonly (number | null)[], settings = SET
   stepLoad(state, at(uses), settings, ALL);
 
 test("within the dead band, when idle, with too few measured, or one host alone, nothing is moved", () => {
-  assert.deepEqual(step({}, [0.5, 0.51, 0.5, 0.49, 0.5]).moved, []);
-  assert.deepEqual(step({}, [0.19, 0.02, 0.1, 0.05, 0.01]).moved, []);
-  assert.deepEqual(step({}, [0.9, 0.1, null, null, null]).moved, []);
-  assert.deepEqual(step({}, [0.9, Number.NaN, -1]).moved, []);
-  assert.deepEqual(step({}, [0.9]).moved, []);
-  assert.deepEqual(step({}, []).moved, []);
-  assert.deepEqual(step({}, [0.9, 0.1, 0.5, null, null]).moved, ["s1", "s2"]);
+  const cases = [
+    [0.5, 0.51, 0.5, 0.49, 0.5],
+    [0.19, 0.02, 0.1, 0.05, 0.01],
+    [0.9, 0.1, null, null, null],
+    [0.9, Number.NaN, -1],
+    [0.9],
+    [],
+  ];
+  for (const uses of cases) {
+    let state: LoadState = {};
+    for (let i = 0; i < 5; i++) {
+      const after = step(state, uses);
+      assert.deepEqual(after.moved, [], JSON.stringify(uses));
+      state = after.state;
+    }
+  }
+  const once = step({}, [0.9, 0.1, 0.5, null, null]);
+  assert.deepEqual(once.moved, [], "once may be chance");
+  assert.deepEqual(step(once.state, [0.1, 0.9, 0.5, null, null]).moved, [], "so may be the other side");
+  assert.deepEqual(step(once.state, [0.9, 0.1, 0.5, null, null]).moved, ["s1", "s2"]);
 });
 
 test("a step is never larger than allowed, and stays between floor and ceiling", () => {
@@ -169,7 +182,7 @@ test("a step is never larger than allowed, and stays between floor and ceiling",
       if (Math.abs(sum(next) / sum(state) - 1) < 0.12) {
         for (const host of moved) {
           const ratio = next[host]!.factor / (state[host]?.factor ?? 1);
-          assert.ok(ratio < 1.1 * 1.02 && ratio > 1 / (1.1 * 1.02), `changed by ${ratio}`);
+          assert.ok(ratio < 1.1 * 1.031 && ratio > 1 / (1.1 * 1.031), `changed by ${ratio}`);
         }
       }
       assert.ok(scale.every(Number.isFinite));
