@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   io: ["wire", "shm", "bpf"],
   dataplane: ["wire", "steering", "shm", "bpf", "io/packet-io.ts"],
   control: ["steering", "shm", "wire", "io", "bpf"],
-  store: ["control", "steering", "wire", "io/runtime-files.ts"],
+  store: ["control", "steering", "wire", "io/runtime-files.ts", "io/native.ts"],
   health: ["store", "control", "wire", "shm", "io"],
   conductor: ["store", "control", "steering", "shm", "wire"],
   simulate: ["conductor", "steering", "lab/text-table.ts"],

@@ -172,4 +172,7 @@ export const PARTS = {
   load: { schema: load, keys: { "": LOAD_KEYS } },
 } as const;
 
+/** Parts that each host has in a file of its own when the others are kept in a store. */
+export const LOCAL_PARTS: readonly string[] = ["cluster", "seed", "io", "store", "bgp", "metrics"];
+
 export type ListPart = "hosts" | "services" | "egress" | "drop";
