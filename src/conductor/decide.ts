@@ -4,7 +4,7 @@ import { poolsOf } from "../control/site.ts";
 import type { Generation } from "../steering/generations.ts";
 import type { PoolDecisions } from "../store/records.ts";
 import { decidePool } from "./decide-pool.ts";
-import { judge, probers, type Sightings } from "./evidence.ts";
+import { judge, opinions, type Sightings } from "./evidence.ts";
 
 export interface ClusterView {
   /** What is wanted. */
@@ -35,7 +35,7 @@ export interface Outcome {
 /** The same again, a moment later, changes nothing. */
 export function decide(view: ClusterView, before: Decisions, pools: Pools): Outcome {
   const { config, sightings, now } = view;
-  const others = probers(sightings, new Set(config.hosts.map(({ name }) => name)), now);
+  const others = opinions(sightings, new Set(config.hosts.map(({ name }) => name)), now);
   const decisions: Record<string, PoolDecisions> = {};
   const after = new Map<string, readonly Generation[]>();
   const changed = new Map<string, string>();

@@ -1,4 +1,5 @@
 /** Whether a host is fit for a service, as far as the cluster can tell: what it says of itself, and what the others find when they probe it. Pure. */
+import type { Health } from "../control/fitness.ts";
 import { type HostReport, type ProbesRecord, RENEW_MS } from "../store/records.ts";
 
 /** A record, and when the conductor saw it written last, by the cluster's clock. What time its writer thought it was does not count. */
@@ -39,14 +40,24 @@ function ownProblem({ problems }: HostReport): string | null {
   return found === undefined ? null : `${found[0]}: ${found[1]}`;
 }
 
-/** Hosts whose probes count: in the cluster, heard of lately, and not broken themselves. */
-export function probers(sightings: Sightings, hosts: ReadonlySet<string>, now: number): ProbesRecord[] {
-  return [...sightings.probes].flatMap(([host, seen]) => {
+/** What the others found: by host, by service. */
+export type Opinions = ReadonlyMap<string, ReadonlyMap<string, readonly Health[]>>;
+
+/** Of hosts whose probes count: in the cluster, heard of lately, and not broken themselves. Nobody is asked about itself. */
+export function opinions(sightings: Sightings, hosts: ReadonlySet<string>, now: number): Opinions {
+  const all = new Map<string, Map<string, Health[]>>();
+  for (const [prober, seen] of sightings.probes) {
     const record = recent(seen, now);
-    if (record === null || !hosts.has(host)) return [];
-    const report = recent(sightings.reports.get(host), now);
-    return report !== null && ownProblem(report) !== null ? [] : [record];
-  });
+    const report = recent(sightings.reports.get(prober), now);
+    if (record === null || !hosts.has(prober) || (report !== null && ownProblem(report) !== null)) continue;
+    for (const [host, services] of Object.entries(record.hosts)) {
+      if (host === prober) continue;
+      const found = all.get(host) ?? new Map<string, Health[]>();
+      all.set(host, found);
+      for (const [service, health] of Object.entries(services)) found.set(service, [...(found.get(service) ?? []), health]);
+    }
+  }
+  return all;
 }
 
 /**
@@ -54,19 +65,13 @@ export function probers(sightings: Sightings, hosts: ReadonlySet<string>, now: n
  * those who probe it: who is cut off from its peers finds all of them dead, and they find one. Half of them are enough where the host
  * says nothing any more; without its word, but with good probes, it is only cut off from the store.
  */
-export function judge(
-  host: string,
-  service: string,
-  sightings: Sightings,
-  others: readonly ProbesRecord[],
-  now: number,
-): Verdict {
+export function judge(host: string, service: string, sightings: Sightings, others: Opinions, now: number): Verdict {
   const report = recent(sightings.reports.get(host), now);
   const own = report?.services[service];
   const problem = report === null ? null : ownProblem(report);
   if (problem !== null) return sick(`the host: ${problem}`);
   if (own?.healthy === false) return sick(own.reason || "its own check fails");
-  const probes = others.flatMap((other) => (other.host === host ? [] : (other.hosts[host]?.[service] ?? [])));
+  const probes = others.get(host)?.get(service) ?? [];
   const bad = probes.filter(({ healthy }) => !healthy);
   const outvoted = report === null ? bad.length > 0 && 2 * bad.length >= probes.length : 2 * bad.length > probes.length;
   if (outvoted) {

@@ -11,6 +11,8 @@ export class MemoryStore implements Store {
   readonly name = "memory";
   /** Nothing can be reached. */
   away = false;
+  /** How often something was asked in vain. */
+  refusals = 0;
   /** The next commit is done, but its answer is lost. */
   losesNextAnswer = false;
   /** Keys of every commit that was done, in order. */
@@ -67,6 +69,11 @@ export class MemoryStore implements Store {
     return this.#entries.get(key)?.value;
   }
 
+  /** Watches below a prefix tell nothing any more, as if their process was stopped. */
+  stopWatches(prefix: string): void {
+    for (const watch of this.#watches) if (watch.prefix.startsWith(prefix)) this.#watches.delete(watch);
+  }
+
   /** All watches end, as after a restart of etcd. */
   loseWatches(): void {
     const watches = [...this.#watches];
@@ -76,6 +83,7 @@ export class MemoryStore implements Store {
 
   async #reach(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
+    if (this.away) this.refusals++;
     if (this.away) throw new StoreAway("memory: no answer");
   }
 
