@@ -2,8 +2,8 @@
 # What `npm start` and `npm test` run first: packages of the system, packages of npm, then the build.
 #
 #   sh netns-scripts/setup.sh          what is needed to build and to run the lab
-#   sh netns-scripts/setup.sh test     also what the tests look with (bird2, curl, ethtool, tcpdump), nftables for egress IPs, and the programs
-#                                      that the benchmark's smoke run measures with, unpacked below dist/
+#   sh netns-scripts/setup.sh test     also what the tests look with (bird2, curl, ethtool, tcpdump, promtool), nftables for egress IPs, and the
+#                                      programs that the benchmark's smoke run measures with, unpacked below dist/
 #
 # Each step is skipped when nothing is to be done, so that a second start costs a few seconds. What is missing is
 # installed when we are root on a Debian or Ubuntu; otherwise one line says what to do.
@@ -123,6 +123,10 @@ fi
 # Only root runs the tests that need them. What cannot be had is left out there, with a line.
 if [ "${1-}" = test ] && apt_ready; then
   sh netns-scripts/bench-tools.sh dist/bench/tools || say "the benchmark's smoke run leaves out what is missing"
+fi
+
+if [ "${1-}" = test ]; then
+  sh netns-scripts/promtool.sh dist/tools || say "metrics are not checked with promtool"
 fi
 
 # --- build ---------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { Failure } from "../control/failure.ts";
+import { VERSION } from "../control/version.ts";
 import * as bench from "./bench.ts";
 import * as capture from "./capture.ts";
 import * as check from "./check.ts";
@@ -31,7 +32,7 @@ function usageError(text: string): string {
 function createProgram(env: CliEnv): Command {
   const program = new Command("hafl")
     .description("Haflinger: a layer-4 load balancer in user space")
-    .version("0.1.0", "--version", "print the version")
+    .version(VERSION, "--version", "print the version")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => env.stdout.write(text),

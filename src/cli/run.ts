@@ -1,8 +1,11 @@
 /** `hafl run`: the agent. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { dryRun } from "../control/agent-place.ts";
+import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
+import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
+import { MetricsServer } from "../metrics/server.ts";
 import { Routes } from "../routes/routes.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
@@ -14,8 +17,16 @@ interface Options {
   readonly instance?: string;
   readonly runtimeDir?: string;
   readonly bird?: string;
+  readonly metrics?: Endpoint | "off";
   readonly dryRun?: true;
   readonly takeover?: true;
+}
+
+/** Reads the value of --metrics. */
+function metricsPlace(text: string): Endpoint | "off" {
+  const read = text === "off" ? { value: "off" as const } : readEndpoint(text);
+  if ("problems" in read) throw new InvalidArgumentError(read.problems[0]!.text);
+  return read.value;
 }
 
 export function register(program: Command, env: CliEnv): void {
@@ -28,6 +39,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("--instance <name>", "name of the instance (default: the host's)")
     .option("--runtime-dir <dir>", "directory for its files (default: /run/hafl/<instance>)")
     .option("--bird <socket>", "BIRD's control socket, in place of bgp.socket")
+    .option("--metrics <where>", "address and port to serve metrics at, or off, in place of the config's", metricsPlace)
     .option("--dry-run", "print the commands that would set up the network, and change nothing")
     .addOption(
       new Option(
@@ -35,13 +47,15 @@ export function register(program: Command, env: CliEnv): void {
         "take the place of the agent that runs here, with its sockets, flows and counters; it ends, and no packet is lost",
       ).conflicts("dryRun"),
     )
-    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird }: Options) => {
+    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird, metrics }: Options) => {
       const options = { config, host, uplink, instance, runtimeDir };
       if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
       else {
         const supervision = supervisionOf(process.env, process.pid);
         process.exitCode = await runAgent(options, takeover === true, createLogger(env), [
           (view) => new Routes(view, { socket: bird }),
+          (view) => new FitnessLog(view),
+          (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics }),
           ...(supervision === null ? [] : [reportsTo(supervision)]),
         ]);
       }

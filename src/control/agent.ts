@@ -5,6 +5,7 @@ import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-pla
 import type { AgentView } from "./attendant.ts";
 import { type Config, effectiveConfig, type Offloads } from "./config.ts";
 import { usableRules } from "./drop-rules.ts";
+import { logTables } from "./events.ts";
 import type { FitnessBoard } from "./fitness.ts";
 import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
@@ -257,7 +258,7 @@ export class Agent implements Giver {
     const errors = "errors" in loaded ? loaded.errors : refusedChanges(this.#config, loaded.config, this.#place.host.name, file);
     if ("errors" in loaded || errors.length > 0) {
       const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-      this.#log.error({ file, errors }, `config refused, nothing changed: ${errors[0]}${more}`);
+      this.#log.error({ event: "config", file, errors }, `config refused, nothing changed: ${errors[0]}${more}`);
       return;
     }
     if (sameConfig(this.#config, loaded.config)) {
@@ -267,7 +268,7 @@ export class Agent implements Giver {
     try {
       this.#change(loaded.config);
     } catch (error) {
-      this.#log.error({ file, err: error }, `config refused, nothing changed: ${(error as Error).message}`);
+      this.#log.error({ event: "config", file, err: error }, `config refused, nothing changed: ${(error as Error).message}`);
     }
   }
 
@@ -302,15 +303,7 @@ export class Agent implements Giver {
     network.setPorts(after);
     descriptors.setFilter(vips);
     problems.push(...drops.tryCount(vips));
-    const { generation, movedBuckets, buckets, pools } = result;
-    const changes = { added: added.map(formatPrefix), removed: removed.map(formatPrefix) };
-    const moves = pools.map(
-      ({ name, moved, share }) => `${name} ${moved} of ${buckets} buckets moved (${(share * 100).toFixed(2)} %)`,
-    );
-    this.#log.info(
-      { generation, movedBuckets, buckets, pools, vips: changes, problems: problems.length > 0 ? problems : undefined },
-      `generation ${generation}: ${moves.join(", ") || "no pools"}`,
-    );
+    logTables(this.#log, result, { added: added.map(formatPrefix), removed: removed.map(formatPrefix) }, problems);
     this.#onChange(config);
   }
 
@@ -345,7 +338,7 @@ export class Agent implements Giver {
       this.#mtus = mtus;
       this.#holdings.publisher.publish(this.#config, this.#place.host.name, mtus);
       this.#holdings.descriptors.wake();
-      this.#log.info({ mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
+      this.#log.info({ event: "paths", mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
     } catch (error) {
       this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
     }
@@ -356,7 +349,8 @@ export class Agent implements Giver {
     try {
       const { generation } = this.#holdings.publisher.publish(this.#config, this.#place.host.name, this.#mtus);
       this.#holdings.descriptors.wake();
-      this.#log.info({ generation }, `generation ${generation}: drain time over, hosts that left are out of the chains`);
+      const fields = { event: "table", generation };
+      this.#log.info(fields, `generation ${generation}: drain time over, hosts that left are out of the chains`);
     } catch (error) {
       this.#log.error({ err: error }, `hosts that left stay in the chains: ${(error as Error).message}`);
     }

@@ -22,6 +22,7 @@ import {
 } from "./config-fields.ts";
 import { HEALTH_KEYS, type HealthDraft, health, SERVICE_HEALTH_KEYS, serviceHealth } from "./config-health.ts";
 import { LOAD_KEYS, load, SERVICE_LOAD_KEYS, serviceLoad } from "./config-load.ts";
+import { METRICS_KEYS, metrics } from "./config-metrics.ts";
 import { MISSING, show } from "./config-problem.ts";
 import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
 
@@ -167,6 +168,7 @@ export const PARTS = {
     keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
   },
   bgp: { schema: bgp, keys: BGP_KEYS },
+  metrics: { schema: metrics, keys: METRICS_KEYS },
   health: { schema: health, keys: HEALTH_KEYS },
   conductor: { schema: conductor, keys: { "": CONDUCTOR_KEYS } },
   load: { schema: load, keys: { "": LOAD_KEYS } },

@@ -7,6 +7,7 @@ import type { BgpConfig } from "./config-bgp.ts";
 import type { ConductorConfig } from "./config-conductor.ts";
 import { type HealthConfig, plainHealth, resolveHealth, type ServiceHealth } from "./config-health.ts";
 import type { LoadConfig, ServiceLoadConfig } from "./config-load.ts";
+import { formatEndpoint, type MetricsConfig } from "./config-metrics.ts";
 import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withoutMisspelt } from "./config-problem.ts";
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
@@ -111,6 +112,8 @@ export interface Config {
   };
   /** null: routes are somebody else's. */
   readonly bgp: BgpConfig | null;
+  /** null: off. */
+  readonly metrics: MetricsConfig | null;
   readonly conductor: ConductorConfig;
   readonly health: HealthConfig;
   readonly load: LoadConfig;
@@ -226,6 +229,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
   const hosts = reader.list("hosts").map(({ dip, ...host }) => (dip === undefined ? host : { ...host, dips: dip }));
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
+  const metrics = reader.one("metrics");
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
   const [bgp, conductor, health, load] = [reader.one("bgp"), reader.one("conductor"), reader.one("health"), reader.one("load")];
   const problems = [
@@ -248,6 +252,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       flowTable,
       io: io!,
       bgp,
+      metrics,
       conductor: conductor!,
       health: health!,
       load: load!,
@@ -304,6 +309,7 @@ export function effectiveConfig(config: Config): string {
     flowTable: config.flowTable ?? "off",
     io: config.io,
     bgp: config.bgp ?? "off",
+    metrics: config.metrics === null ? "off" : { listen: formatEndpoint(config.metrics.listen) },
     conductor: { ...config.conductor, candidates: config.conductor.candidates ?? "all" },
     health: { ...config.health, maxAge: config.health.maxAge ?? "off" },
     load: config.load,

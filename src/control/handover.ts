@@ -125,7 +125,7 @@ export class HandoverServer {
     this.#current = current;
     this.#handOver(current).then(
       () => {
-        this.#log.info({ pid }, `handed over to pid ${pid}`);
+        this.#log.info({ event: "takeover", pid }, `handed over to pid ${pid}`);
         this.#handedOver();
         end();
       },

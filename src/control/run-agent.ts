@@ -73,7 +73,7 @@ export async function runAgent(
       const { agent: taken, ...how } = await takeOver(options, log, told.signal);
       agent = taken;
       attendants = attended(agent);
-      [more, text] = [{ takeover: how }, describe(how)];
+      [more, text] = [{ event: "takeover", takeover: how }, describe(how)];
     } else {
       agent = Agent.open(options, log);
       attendants = attended(agent);

@@ -17,7 +17,7 @@ import { countersPath, flowsPath, fragmentsPath, mapControl, synsPath } from "..
 import { SocketLookup } from "../io/socket-lookup.ts";
 import { TunSink, TunSource } from "../io/tun.ts";
 import { controlWords, mayRun } from "../shm/control-block.ts";
-import { counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
+import { countBurst, counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
@@ -159,15 +159,18 @@ function run(options: WorkerOptions): void {
     current.enter();
     say("running");
     let ready = ALL_SOURCES;
+    let began = performance.now();
     while (mayRun(control, token)) {
       context.drop = rules.take(current.take());
       const handled = turn(ready);
+      const turned = performance.now();
+      if (handled > 0) countBurst(counters, (turned - began) * 1000);
+      began = turned;
       ready = ALL_SOURCES;
       if (handled >= LARGE_BURST) continue;
       if (busyMs > 0) {
-        const now = performance.now();
-        if (handled > 0 || idleSince === 0) idleSince = now;
-        if (now - idleSince < busyMs) continue;
+        if (handled > 0 || idleSince === 0) idleSince = turned;
+        if (turned - idleSince < busyMs) continue;
         idleSince = 0;
       }
       // What has come in the meantime is found by waiting, which then takes no time: a source that has nothing is not asked.
@@ -179,6 +182,7 @@ function run(options: WorkerOptions): void {
       }
       // The first of the waiter's descriptors is no source.
       ready = addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS) >> 1;
+      began = performance.now();
     }
     endTurns(context);
     current.leave();

@@ -75,8 +75,12 @@ export class OwnChecks implements Attendant {
     const before = board.services.get(name)?.healthy;
     board.service(name, { healthy: healthy!, reason: finding.reason });
     if (healthy === before) return;
-    if (healthy) log.info({ service: name, healthy }, `service ${name}: healthy`);
-    else log.warn({ service: name, healthy, reason: finding.reason }, `service ${name}: unhealthy: ${finding.reason}`);
+    if (healthy) log.info({ event: "health", service: name, healthy }, `service ${name}: healthy`);
+    else
+      log.warn(
+        { event: "health", service: name, healthy, reason: finding.reason },
+        `service ${name}: unhealthy: ${finding.reason}`,
+      );
   }
 }
 

@@ -5,7 +5,7 @@
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { VERDICT_NAMES } from "./verdict.ts";
 
-export const COUNTERS_LAYOUT: Layout = { magic: magic("HCnt"), version: 1 };
+export const COUNTERS_LAYOUT: Layout = { magic: magic("HCnt"), version: 2 };
 
 export const MAX_HOSTS = 4096;
 export const MAX_SERVICES = 1024;
@@ -37,8 +37,15 @@ export const WORKER_COUNTERS = [
 ] as const;
 export type WorkerCounter = (typeof WORKER_COUNTERS)[number];
 
+/** Of how long bursts took: bounds are powers of two of a microsecond, the first is 4. */
+const FIRST_BOUND_BITS = 2;
+const BOUNDS = 16;
+
 const WORKER_AT = VERDICTS;
-const HOSTS_AT = WORKER_AT + 32;
+/** Bursts below each bound, those above all, and microseconds in all. */
+const BURSTS_AT = WORKER_AT + 32;
+const BURST_SUM_AT = BURSTS_AT + BOUNDS + 1;
+const HOSTS_AT = BURSTS_AT + 24;
 const HOST_COUNTERS = ["sentPackets", "sentBytes", "receivedPackets", "receivedBytes"] as const;
 const HOST_STRIDE = HOST_COUNTERS.length;
 const SERVICES_AT = HOSTS_AT + MAX_HOSTS * HOST_STRIDE;
@@ -84,6 +91,32 @@ export function countService(block: Float64Array, service: number, packets: numb
   block[at] = block[at]! + packets;
   block[at + 1] = block[at + 1]! + bytes;
 }
+
+/** Counts a burst that took so long, microseconds. */
+export function countBurst(block: Float64Array, microseconds: number): void {
+  const bits = 32 - Math.clz32(microseconds);
+  const at = BURSTS_AT + Math.min(Math.max(bits - FIRST_BOUND_BITS, 0), BOUNDS);
+  block[at] = block[at]! + 1;
+  block[BURST_SUM_AT] = block[BURST_SUM_AT]! + microseconds;
+}
+
+/** Upper bounds of how long bursts took, seconds. */
+export const BURST_BOUNDS: readonly number[] = Array.from({ length: BOUNDS }, (_, i) => 2 ** (i + FIRST_BOUND_BITS) / 1e6);
+
+/** How long the bursts of a worker took. */
+export interface BurstTimes {
+  /** Bursts that took less than each bound and not less than the one before; the last: those above all. */
+  readonly counts: readonly number[];
+  /** Seconds in all. */
+  readonly sum: number;
+}
+
+/** How long bursts took, by worker. */
+export const readBurstTimes = (buffer: ArrayBufferLike): BurstTimes[] =>
+  Array.from({ length: workersIn(buffer) }, (_, i) => {
+    const block = workerBlock(buffer, i);
+    return { counts: [...block.subarray(BURSTS_AT, BURST_SUM_AT)], sum: block[BURST_SUM_AT]! / 1e6 };
+  });
 
 type Named<K extends string> = Record<K, number>;
 export interface CounterSnapshot {

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  BURST_BOUNDS,
+  countBurst,
   counterAt,
   countersBytes,
   countReceived,
   countSent,
   countService,
   countVerdict,
+  readBurstTimes,
   readCounters,
   workerBlock,
 } from "../../src/shm/counters.ts";
@@ -36,6 +39,20 @@ test("a reader sums the blocks of all workers", () => {
     snapshot.workers.map((w) => w.waits),
     [5, 5],
   );
+});
+
+test("how long bursts took: each in its place, by worker, beside all else", () => {
+  const buffer = new ArrayBuffer(countersBytes(2));
+  const block = workerBlock(buffer, 1);
+  for (const us of [0, 3.99, 4, 7.5, 8, 131_071, 131_072, 3e9]) countBurst(block, us);
+  const [idle, busy] = readBurstTimes(buffer);
+  assert.deepEqual(idle, { counts: new Array(17).fill(0), sum: 0 });
+  assert.deepEqual(busy!.counts, [2, 2, 1, ...new Array(12).fill(0), 1, 2]);
+  assert.ok(Math.abs(busy!.sum - 3000.262166) < 0.0001, `${busy!.sum}`);
+  assert.deepEqual([BURST_BOUNDS[0], BURST_BOUNDS.at(-1), BURST_BOUNDS.length], [0.000004, 0.131072, 16]);
+  const { workers, perHost, verdicts } = readCounters(buffer, new Map([[0, "s1"]]), []);
+  const others = [...workers.flatMap((w) => Object.values(w)), ...Object.values(perHost.s1!), ...Object.values(verdicts)];
+  assert.ok(others.every((n) => n === 0));
 });
 
 test("verdicts fit their block, and each has one name and one text", () => {
