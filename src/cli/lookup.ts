@@ -3,7 +3,8 @@ import { readlinkSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Config } from "../control/config.ts";
 import { replayRules } from "../control/drop-rules.ts";
-import { originOf } from "../control/history-file.ts";
+import { drainTimes } from "../control/generation-history.ts";
+import { originDrainTimes, originOf } from "../control/history-file.ts";
 import { findRuntimeDir, readInstance } from "../control/instance.ts";
 import { readLiveTables } from "../control/live-tables.ts";
 import { freshCluster } from "../control/offline.ts";
@@ -37,14 +38,14 @@ export interface ConfigLookup {
 export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLookup = {}): Lookup {
   const now = Date.now();
   const cluster = freshCluster(config, now);
-  const { key, drainSeconds, directorFlows } = originOf(config, 1);
+  const { key, directorFlows } = originOf(config, 1);
   const unknown = { flows: null, limits: null, syns: null, sockets: null };
   const lookups = new Map<string, Lookup>();
   const asked = (name: string): Lookup => {
     let lookup = lookups.get(name);
     if (lookup === undefined) {
       const spec = cluster.tablesFor(name, mtu);
-      const past = { pools: cluster.historyOf(name).pools, key, drainMs: drainSeconds * 1000 };
+      const past = { pools: cluster.historyOf(name).pools, key, drainMs: drainTimes(config) };
       lookup = lookupIn({ tables: plainTables(spec), names: namesOf(spec), now, directorFlows, rules, past, ...unknown });
       lookups.set(name, lookup);
     }
@@ -83,7 +84,7 @@ export function liveLookup(dir: string, now = Date.now()): Lookup {
     now,
     directorFlows: origin?.directorFlows ?? true,
     sockets: socketsWith(readInstance(dir)?.pid),
-    past: origin === null ? null : { pools: origin.pools, key: origin.key, drainMs: origin.drainSeconds * 1000 },
+    past: origin === null ? null : { pools: origin.pools, key: origin.key, drainMs: originDrainTimes(origin) },
   };
   return lookupIn(source);
 }

@@ -1,7 +1,7 @@
 /** What becomes of one pool. Pure; times by the cluster's clock, ms. */
 import type { Config, ServiceConfig } from "../control/config.ts";
 import type { ConductorConfig } from "../control/config-conductor.ts";
-import { poolGenerations } from "../control/generation-history.ts";
+import { drainTimes, poolGenerations } from "../control/generation-history.ts";
 import { type Generation, sameHosts, whenLeft } from "../steering/generations.ts";
 import type { PoolDecisions, Standing } from "../store/records.ts";
 import { budgetAt, fullBudget, RESERVE, spend } from "./budget.ts";
@@ -188,9 +188,9 @@ const takersOf = ({ pool }: ServiceConfig, active: readonly string[]): { name: s
 function isDue(generations: readonly Generation[], config: Config, now: number): boolean {
   const left = whenLeft(generations);
   const known = new Set(config.hosts.filter(({ state }) => state !== "down").map(({ name }) => name));
-  const drain = config.table.drainSeconds * 1000;
+  const drain = drainTimes(config);
   return generations.some(({ hosts }) =>
-    hosts.some(({ name, gone }) => !gone && (!known.has(name) || left.get(name)! + drain <= now)),
+    hosts.some(({ name, gone }) => !gone && (!known.has(name) || left.get(name)! + drain(name) <= now)),
   );
 }
 

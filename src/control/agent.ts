@@ -172,7 +172,7 @@ export class Agent implements Giver {
     const { drops, network } = this.#holdings;
     drops.resume();
     this.#watchRoutes();
-    if (this.#drainAt !== null) this.#drainBy(this.#drainAt);
+    this.#drainBy(this.#drainAt);
     try {
       network.renew(this.#desired!);
     } catch (error) {
@@ -217,7 +217,7 @@ export class Agent implements Giver {
       this.#log.error({ err: error }, `what others read of this agent may be wrong: ${(error as Error).message}`);
     }
     this.#watchRoutes();
-    if (this.#drainAt !== null) this.#drainBy(this.#drainAt);
+    this.#drainBy(this.#drainAt);
     if (this.#asked) this.reload();
   }
 
@@ -312,13 +312,14 @@ export class Agent implements Giver {
     this.#mtus = readPathMtus(config, this.#place.host);
     const result = this.#holdings.publisher.publish(config, this.#place.host.name, this.#mtus);
     this.#holdings.descriptors.wake();
-    this.#drainBy(Date.now() + (config.table.drainSeconds + 1) * 1000);
+    this.#drainBy(result.drainAt);
     return result;
   }
 
-  #drainBy(at: number): void {
+  #drainBy(at: number | null): void {
     clearTimeout(this.#drained);
     this.#drainAt = at;
+    if (at === null) return;
     this.#drained = setTimeout(() => this.#drain(), Math.max(0, at - Date.now()));
     this.#drained.unref();
   }
@@ -347,8 +348,9 @@ export class Agent implements Giver {
   #drain(): void {
     this.#drainAt = null;
     try {
-      const { generation } = this.#holdings.publisher.publish(this.#config, this.#place.host.name, this.#mtus);
+      const { generation, drainAt } = this.#holdings.publisher.publish(this.#config, this.#place.host.name, this.#mtus);
       this.#holdings.descriptors.wake();
+      this.#drainBy(drainAt);
       const fields = { event: "table", generation };
       this.#log.info(fields, `generation ${generation}: drain time over, hosts that left are out of the chains`);
     } catch (error) {

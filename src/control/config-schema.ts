@@ -29,11 +29,14 @@ import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
 /** A service before its pool and what is checked of it are resolved. */
 export type ServiceDraft = Omit<ServiceConfig, "pool" | "health"> & { pool: PoolDraft; health: HealthDraft };
 
+/** How long older generations stay in the chains. */
+const drainSeconds = whole(0, 86400);
 const HOST = {
   name,
   dip: read(readDips),
   weight: weight.default(1),
   state: oneOf("active", "draining", "down").default("active"),
+  drainSeconds: drainSeconds.nullable().default(null),
   serverId: read(readServerId),
   site,
   preference,
@@ -93,7 +96,7 @@ function readSeed(input: unknown): Read<Uint8Array> {
 /** GUE and the ports it is sent from must not meet. */
 const guePort = whole(1, 49151, "write a port from 1 to 49151; those above are what GUE is sent from");
 const GUE = { port: guePort.default(6080) };
-const TABLE = { size: whole(2, TABLE_SIZE_MAX).default(65537), drainSeconds: whole(0, 86400).default(300) };
+const TABLE = { size: whole(2, TABLE_SIZE_MAX).default(65537), drainSeconds: drainSeconds.default(300) };
 const FLOW_TABLE = { size: whole(1024, 16_777_216).default(1_000_000) };
 const device = z.custom<string>(
   (x) => typeof x === "string" && /^[^\s/]{1,15}$/.test(x),

@@ -19,6 +19,8 @@ export interface HostConfig {
   readonly dips: readonly Address[];
   readonly weight: number;
   readonly state: "active" | "draining" | "down";
+  /** How long it stays in the chains once it has left a pool; null: as long as `table.drainSeconds` says. */
+  readonly drainSeconds: number | null;
   /** By which QUIC connection IDs name the host, 0 to 2^32 - 1; null: they do not. */
   readonly serverId: number | null;
   /** The data centre it is in; null: there is only one. */

@@ -1,7 +1,14 @@
 /** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
 
 import { MAX_HOSTS } from "../shm/counters.ts";
-import { advanceGenerations, type Generation, sameHosts } from "../steering/generations.ts";
+import {
+  advanceGenerations,
+  type DrainTime,
+  drainTimeOf,
+  type Generation,
+  sameHosts,
+  whenLeft,
+} from "../steering/generations.ts";
 import type { WeightedHost } from "../steering/maglev.ts";
 import type { Config, ServiceConfig } from "./config.ts";
 
@@ -36,6 +43,23 @@ function owningHosts(config: Config, service: ServiceConfig): WeightedHost[] {
   return service.pool.filter((m) => !down.has(m.host) && m.weight > 0).map((m) => ({ name: m.host, weight: m.weight }));
 }
 
+/** How long each host stays in the chains once it has left a pool, ms. */
+export function drainTimes(config: Config): (host: string) => number {
+  const own = new Map(config.hosts.map(({ name, drainSeconds }) => [name, drainSeconds]));
+  return (host) => (own.get(host) ?? config.table.drainSeconds) * 1000;
+}
+
+/** When the next host leaves the chains of any of these pools, ms since the epoch; null: none is about to. */
+export function nextDrained(pools: Iterable<readonly Generation[]>, drain: DrainTime): number | null {
+  let next = Number.POSITIVE_INFINITY;
+  for (const generations of pools) {
+    const left = whenLeft(generations);
+    const staying = new Set(generations.flatMap(({ hosts }) => hosts.filter(({ gone }) => !gone).map(({ name }) => name)));
+    for (const name of staying) next = Math.min(next, left.get(name)! + drainTimeOf(drain, name));
+  }
+  return Number.isFinite(next) ? next : null;
+}
+
 /** Names of hosts that get nothing. */
 const downHosts = (config: Config): Set<string> => new Set(config.hosts.filter((h) => h.state === "down").map((h) => h.name));
 
@@ -58,7 +82,7 @@ export function poolGenerations(
   // A host that has left the configuration has no address any more; one that is down has no connections.
   const down = downHosts(config);
   const known = new Set(config.hosts.map((h) => h.name).filter((host) => !down.has(host)));
-  return advanceGenerations(list, active, now, config.table.drainSeconds * 1000, known);
+  return advanceGenerations(list, active, now, drainTimes(config), known);
 }
 
 /** The history after a configuration has become current at `now`, ms since the epoch. */

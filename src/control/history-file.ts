@@ -12,6 +12,8 @@ export interface TablesOrigin {
   /** Key of the Maglev tables: a secret, as the file is. */
   readonly key: readonly [number, number];
   readonly drainSeconds: number;
+  /** Of the hosts that have one of their own. */
+  readonly hostDrainSeconds: Readonly<Record<string, number>>;
   /** Whether directors use the flow table. */
   readonly directorFlows: boolean;
 }
@@ -21,8 +23,17 @@ export const originOf = (config: Config, generation: number): TablesOrigin => ({
   generation,
   key: keysOf(config.seed).table,
   drainSeconds: config.table.drainSeconds,
+  hostDrainSeconds: Object.fromEntries(
+    config.hosts.flatMap(({ name, drainSeconds }) => (drainSeconds === null ? [] : [[name, drainSeconds]])),
+  ),
   directorFlows: config.flowTable !== null,
 });
+
+/** How long each host stays in the chains once it has left a pool, ms. Also of files of versions in which that was the same for all. */
+export const originDrainTimes =
+  ({ drainSeconds, hostDrainSeconds = {} }: Pick<TablesOrigin, "drainSeconds"> & Partial<TablesOrigin>) =>
+  (host: string): number =>
+    (hostDrainSeconds[host] ?? drainSeconds) * 1000;
 
 /** What an earlier agent left; nothing when it cannot be read. */
 export function readHistory(dir: string): History {

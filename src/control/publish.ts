@@ -35,7 +35,7 @@ import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import { RememberedTables } from "../steering/remembered-tables.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, type History } from "./generation-history.ts";
+import { advanceHistory, drainTimes, type History, nextDrained } from "./generation-history.ts";
 import { originOf, readHistory, writeHistory } from "./history-file.ts";
 import type { PathMtus } from "./path-mtu.ts";
 import { forHost } from "./site.ts";
@@ -53,10 +53,14 @@ export interface PublishResult {
   readonly movedBuckets: number;
   readonly buckets: number;
   readonly pools: readonly PoolChange[];
+  /** When to publish again because a host's drain time is over, ms since the epoch; null: none is about to. */
+  readonly drainAt: number | null;
 }
 
 /** How long a worker may take to leave a bank, ms: bursts last well under one. */
 const PATIENCE_MS = 1000;
+/** How long after its drain time a host is taken out of the chains. */
+const DRAIN_SLACK_MS = 1000;
 /** Banks are made larger than needed, so that a cluster may grow within them. */
 const SPARE = 1.5;
 
@@ -144,7 +148,11 @@ export class Publisher {
     setGeneration(this.#control, generation);
     this.#history = history;
     this.#tables = tables;
-    return summary(generation, config.table.size, before, tables);
+    const drained = nextDrained(Object.values(history.pools), drainTimes(config));
+    return {
+      ...summary(generation, config.table.size, before, tables),
+      drainAt: drained === null ? null : drained + DRAIN_SLACK_MS,
+    };
   }
 
   /** Nobody may still read the bank: all workers must have moved to the current generation, which lies in the other one. */
@@ -181,7 +189,7 @@ function summary(
   buckets: number,
   before: ReadonlyMap<string, ChainTable>,
   after: ReadonlyMap<string, ChainTable>,
-): PublishResult {
+): Omit<PublishResult, "drainAt"> {
   const pools = [...after].map(([name, table]) => {
     const old = before.get(name);
     const moved = old === undefined ? buckets : movedBuckets(old, table);

@@ -12,7 +12,7 @@ import type { RuleSpec } from "../shm/rules.ts";
 import { DELIVERED, FORWARDED, VERDICT_NAMES, VERDICT_TEXTS, type VerdictName } from "../shm/verdict.ts";
 import { type HopOrigin, hopOrigins } from "../steering/explain.ts";
 import type { Flow } from "../steering/flow.ts";
-import { type Generation, MAX_CHAIN } from "../steering/generations.ts";
+import { type DrainTime, type Generation, MAX_CHAIN } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { portsOfSlice, sliceOfPort } from "../steering/slices.ts";
 import { UDP } from "../wire/udp.ts";
@@ -41,7 +41,7 @@ export interface LookupSource {
     /** Generations by service, newest first. */
     readonly pools: Readonly<Record<string, readonly Generation[]>>;
     readonly key: readonly [number, number];
-    readonly drainMs: number;
+    readonly drainMs: DrainTime;
   } | null;
 }
 

@@ -1,5 +1,5 @@
 /** Why a host is in a bucket's chain: the generation by which the bucket is, or was, its own. Not for the hot path. */
-import { type ChainTable, chainTable, type Generation, whenLeft } from "./generations.ts";
+import { type ChainTable, chainTable, type DrainTime, drainTimeOf, type Generation, whenLeft } from "./generations.ts";
 
 /** What the chains of a pool were made from. */
 export interface PoolPast {
@@ -8,7 +8,7 @@ export interface PoolPast {
   readonly tableSize: number;
   readonly key: readonly [number, number];
   /** How long a host stays in the chains once it has left the newest generation, ms. */
-  readonly drainMs: number;
+  readonly drainMs: DrainTime;
 }
 
 /** How a host comes to be in a chain. */
@@ -42,7 +42,7 @@ export function hopOrigins(past: PoolPast): (bucket: number, host: string) => Ho
       generation: id,
       since: time,
       why: age === 0 ? "newest owner" : drains ? "earlier owner, drains" : "earlier owner, stays",
-      until: drains ? gone + past.drainMs : null,
+      until: drains ? gone + drainTimeOf(past.drainMs, host) : null,
     };
   };
 }

@@ -37,6 +37,12 @@ const MAX_GENERATIONS = 32;
 /** How long after a bucket has moved away a full chain keeps its owner, ms. */
 const REMEMBERED_MS = 3600_000;
 
+/** How long a host stays in the chains once it has left its pool, ms; a function of its name where hosts differ. */
+export type DrainTime = number | ((host: string) => number);
+
+/** The drain time of one host, ms. */
+export const drainTimeOf = (drain: DrainTime, host: string): number => (typeof drain === "number" ? drain : drain(host));
+
 /**
  * The generations that still count at `now` (ms since the epoch), newest first. Hosts that left the pool `drainMs` ago or
  * earlier, or are not in `known`, are gone from them, also when they come back. Hosts that stay are not: a bucket that moved from one to another when
@@ -46,11 +52,11 @@ const REMEMBERED_MS = 3600_000;
 export function liveGenerations(
   generations: readonly Generation[],
   now: number,
-  drainMs: number,
+  drainMs: DrainTime,
   known: ReadonlySet<string>,
 ): Generation[] {
   const left = whenLeft(generations);
-  const isGone = (name: string): boolean => !known.has(name) || left.get(name)! + drainMs <= now;
+  const isGone = (name: string): boolean => !known.has(name) || left.get(name)! + drainTimeOf(drainMs, name) <= now;
   const live: Generation[] = [];
   const seen = new Set<string>();
   for (const [i, g] of generations.entries()) {
@@ -94,7 +100,7 @@ export function advanceGenerations(
   before: readonly Generation[],
   hosts: readonly WeightedHost[],
   now: number,
-  drainMs: number,
+  drainMs: DrainTime,
   known: ReadonlySet<string>,
 ): Generation[] {
   const [newest, ...older] = before;

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { advanceHistory, type History, newHistory } from "../../src/control/generation-history.ts";
+import { advanceHistory, drainTimes, type History, newHistory, nextDrained } from "../../src/control/generation-history.ts";
 import { configOf } from "../support/fixture.ts";
 
 const T0 = 1_700_000_000_000;
 
-/** A config with these hosts ("a", "b-draining", "c-down") in one service's pool. */
+/** A config with these hosts ("a", "b-draining", "c-down", "d-draining-5": with a drain time of its own) in one service's pool. */
 const config = (...hosts: readonly string[]) =>
   configOf(`cluster: t
 seed: 000102030405060708090a0b0c0d0e0f
 hosts:
 ${hosts
   .map((text, i) => {
-    const [name, state = "active"] = text.split("-");
-    return `  - { name: ${name}, dip: 10.0.0.${"abcdefgh".indexOf(name!) + 1 || i + 100}, state: ${state} }`;
+    const [name, state = "active", drain = "null"] = text.split("-");
+    return `  - { name: ${name}, dip: 10.0.0.${"abcdefgh".indexOf(name!) + 1 || i + 100}, state: ${state}, drainSeconds: ${drain} }`;
   })
   .join("\n")}
 services:
@@ -47,6 +47,23 @@ test("a host that left counts until the drain time is over, also when others cha
   h = advanceHistory(h, config("a", "b-draining", "c"), T0 + 20_000);
   assert.deepEqual(members(advanceHistory(h, config("a", "b-draining", "c"), T0 + 69_999)), ["ac", "a", "ab"]);
   assert.deepEqual(members(advanceHistory(h, config("a", "b-draining", "c"), T0 + 70_000)), ["ac", "a", "aB"]);
+});
+
+test("a host may have a drain time of its own, shorter or longer than that of the others", () => {
+  const start = advanceHistory(newHistory(), config("a", "b", "c", "d"), T0);
+  const drained = config("a", "b-draining-5", "c-draining-100", "d-draining");
+  let h = advanceHistory(start, drained, T0);
+  const next = () => nextDrained(Object.values(h.pools), drainTimes(drained));
+  const seen: [number, string][] = [];
+  for (let at = next(); at !== null; at = next()) {
+    h = advanceHistory(h, drained, at);
+    seen.push([(at - T0) / 1000, members(h)[1] ?? ""]);
+  }
+  assert.deepEqual(seen, [
+    [5, "aBcd"],
+    [60, "aBcD"],
+    [100, "aBCD"],
+  ]);
 });
 
 test("a host being drained gets no new flows and keeps its old ones, also for an agent that starts now", () => {

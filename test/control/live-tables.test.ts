@@ -26,7 +26,7 @@ test("the tables come with what they were made from, which nobody else may read"
     assert.deepEqual([tables.generation, rules], [times, []]);
     const { pools, ...made } = origin!;
     const key = keysOf(config.seed).table;
-    assert.deepEqual(made, { generation: times, key, drainSeconds: 77, directorFlows: false });
+    assert.deepEqual(made, { generation: times, key, drainSeconds: 77, hostDrainSeconds: {}, directorFlows: false });
     assert.deepEqual(Object.keys(pools), ["web", "home", "nobody", "six"]);
     assert.equal(statSync(historyPath(dir)).mode & 0o777, 0o600);
   }
