@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   store: ["control", "steering", "wire", "io/runtime-files.ts", "io/native.ts"],
   health: ["store", "control", "wire", "shm", "io"],
   conductor: ["store", "control", "steering", "shm", "wire"],
+  load: ["control"],
   simulate: ["conductor", "steering", "lab/text-table.ts"],
   routes: ["store", "control", "wire", "io"],
   metrics: ["store", "control", "shm", "wire", "io"],

@@ -5,6 +5,7 @@ import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
+import { LoadMeter } from "../load/meter.ts";
 import { MetricsServer } from "../metrics/server.ts";
 import { Routes } from "../routes/routes.ts";
 import type { CliEnv } from "./env.ts";
@@ -53,6 +54,7 @@ export function register(program: Command, env: CliEnv): void {
       else {
         const supervision = supervisionOf(process.env, process.pid);
         process.exitCode = await runAgent(options, takeover === true, createLogger(env), [
+          (view) => new LoadMeter(view),
           (view) => new Routes(view, { socket: bird }),
           (view) => new FitnessLog(view),
           (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics }),

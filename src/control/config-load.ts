@@ -19,7 +19,9 @@ export interface LoadConfig {
   readonly idle: number;
   readonly floor: number;
   readonly ceiling: number;
-  /** The control group that is measured instead of the whole host, below the root of its hierarchy; null: see load/cgroup.ts. */
+  /** Use of the CPUs above which a host calls itself overloaded; 1: never. */
+  readonly overload: number;
+  /** The control group that is measured instead of the whole host, below the root of its hierarchy, `{host}` its name; null: none, see load/cpu-counters.ts. */
   readonly cgroup: string | null;
 }
 
@@ -62,6 +64,7 @@ const LOAD = {
   idle: between(0, 1).default(0.2),
   floor: between(0.001, 1).default(0.1),
   ceiling: between(1, 1000).default(4),
+  overload: between(0.1, 1).default(0.95),
   cgroup: read(readCgroup),
 };
 export const LOAD_KEYS = Object.keys(LOAD);

@@ -34,6 +34,7 @@ test("load: every default, and what is said", () => {
     idle: 0.2,
     floor: 0.1,
     ceiling: 4,
+    overload: 0.95,
     cgroup: null,
   });
   assert.equal(services[0]!.load, null);
