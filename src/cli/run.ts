@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { dryRun } from "../control/agent-place.ts";
 import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
+import { FileSource } from "../control/config-source.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
@@ -49,7 +50,7 @@ export function register(program: Command, env: CliEnv): void {
       ).conflicts("dryRun"),
     )
     .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird, metrics }: Options) => {
-      const options = { config, host, uplink, instance, runtimeDir };
+      const options = { config, source: new FileSource(config), host, uplink, instance, runtimeDir };
       if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
       else {
         const supervision = supervisionOf(process.env, process.pid);

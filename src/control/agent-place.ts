@@ -1,16 +1,20 @@
 /** Who and where an agent is, and what it wants of its host's network: all that follows from options, config and the host's state. */
 import type { Config, HostConfig } from "./config.ts";
+import type { ConfigSource } from "./config-source.ts";
 import { requireCpus } from "./cpus.ts";
 import { Failure } from "./failure.ts";
+import type { GivenPools } from "./generation-history.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { runtimeDirOf } from "./instance.ts";
 import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
 import { chooseTable, type Desired, formatStep, planSetup } from "./plan.ts";
-import { loadUsable, ownPorts, takenOver } from "./running-config.ts";
+import { ownPorts, takenOver } from "./running-config.ts";
 
 export interface AgentOptions {
-  /** Path of the config file. */
+  /** Path of the config file on this host. */
   readonly config: string;
+  /** Where the config comes from: that file, or a store that it names. */
+  readonly source: ConfigSource;
   /** Which host of the config this is; undefined: the one whose DIP this machine has. */
   readonly host: string | undefined;
   /** In place of io.uplink. */
@@ -23,6 +27,8 @@ export interface AgentOptions {
 /** Who and where the agent is: all that follows from config, options and the host's state. */
 export interface Place {
   readonly config: Config;
+  /** Generations of its pools; null: the agent makes them itself. */
+  readonly pools: GivenPools | null;
   readonly host: HostConfig;
   readonly instance: string;
   readonly uplink: ReturnType<typeof findUplink>;
@@ -31,13 +37,13 @@ export interface Place {
 
 /** Throws a Failure where the config, or this machine, is not fit for it. */
 export function findPlace(options: AgentOptions, state: HostState): Place {
-  const loaded = loadUsable(options.config);
+  const loaded = options.source.load();
   if ("errors" in loaded) throw new Failure(loaded.errors, 2);
-  const { config } = loaded;
+  const { config, pools } = loaded;
   requireCpus(options.config, config.io.cpus);
   const host = ownHost(config, options.config, options.host, state);
   const uplink = findUplink(config, options.config, options.uplink, host, state);
-  return { config, host, uplink, instance: options.instance ?? host.name, mtu: outerMtu(host, state) };
+  return { config, pools, host, uplink, instance: options.instance ?? host.name, mtu: outerMtu(host, state) };
 }
 
 export const desiredOf = ({ config, host, uplink, instance }: Place, state: HostState): Desired => ({

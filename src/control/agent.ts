@@ -4,23 +4,22 @@ import { formatPrefix } from "../wire/address.ts";
 import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-place.ts";
 import type { AgentView } from "./attendant.ts";
 import { type Config, effectiveConfig, type Offloads } from "./config.ts";
+import type { Wanted } from "./config-source.ts";
 import { usableRules } from "./drop-rules.ts";
 import { logTables } from "./events.ts";
 import type { FitnessBoard } from "./fitness.ts";
+import type { GivenPools } from "./generation-history.ts";
 import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
 import { requireNft } from "./nft.ts";
 import { findOffloads } from "./offloads.ts";
-import { mtuTo, readPathMtus } from "./path-mtu.ts";
+import { PathWatch } from "./path-watch.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
 import type { PublishResult } from "./publish.ts";
-import { loadUsable, ownPorts, refusedChanges, sameConfig, takenOver, trackedFlows } from "./running-config.ts";
+import { ownPorts, refusedChanges, sameConfig, samePools, takenOver, trackedFlows } from "./running-config.ts";
 import { WorkerPool } from "./worker-pool.ts";
-
-/** How often routes are looked at for path MTUs, ms. */
-const PATHS_MS = 5_000;
 
 /** What an agent that runs already does for the one that takes over from it, and how that one finds it. */
 export interface Before {
@@ -44,50 +43,53 @@ export class Agent implements Giver {
   readonly #place: Place;
   readonly #holdings: Holdings;
   #config: Config;
-  #desired: Desired | null = null;
+  /** Generations that were given; undefined: not known, those of the agent before. */
+  #pools: GivenPools | null | undefined;
+  #desired: Desired | null;
   #pool: WorkerPool | null = null;
   #death: string | null = null;
   #onDeath: (reason: string) => void = () => {};
   #onChange: (config: Config) => void = () => {};
   #server: HandoverServer | null = null;
   #drained: NodeJS.Timeout | undefined;
-  #drainAt: number | null = null;
-  #mtus: ReadonlyMap<string, number> = new Map();
-  #paths: NodeJS.Timeout | undefined;
+  #drainAt: number | null;
+  readonly #paths: PathWatch;
   /** Whether the host is this process's to put back: not before it has taken over, and not after it has handed over. */
   #ours: boolean;
   /** Nothing may change while another process takes over; whether a change was asked for meanwhile. */
   #frozen = false;
   #asked = false;
 
-  private constructor(options: AgentOptions, log: Logger, place: Place, holdings: Holdings, config: Config, ours: boolean) {
+  private constructor(options: AgentOptions, log: Logger, place: Place, holdings: Holdings, before: Before | null) {
     this.#options = options;
     this.#log = log;
     this.#place = place;
     this.#holdings = holdings;
-    this.#config = config;
-    this.#ours = ours;
+    this.#config = before?.config ?? place.config;
+    this.#desired = before?.desired ?? null;
+    this.#drainAt = before?.drainAt ?? null;
+    this.#pools = place.pools === null ? null : undefined;
+    this.#ours = before === null;
+    this.#paths = new PathWatch(place.host, log, before?.mtus ?? new Map());
   }
 
   /** Takes everything that can be refused; nothing of the host's network has changed afterwards. */
   static open(options: AgentOptions, log: Logger): Agent {
     const place = findPlace(options, readHostState());
     requireMeans(place);
-    return new Agent(options, log, place, openHoldings(options, place, log), place.config, true);
+    return new Agent(options, log, place, openHoldings(options, place, log), null);
   }
 
   /** An agent in the place of one that still runs, with all that it has. */
   static adopt(options: AgentOptions, log: Logger, place: Place, holdings: Holdings, before: Before): Agent {
-    const agent = new Agent(options, log, place, holdings, before.config, false);
-    agent.#desired = before.desired;
-    agent.#drainAt = before.drainAt;
-    agent.#mtus = before.mtus;
-    return agent;
+    return new Agent(options, log, place, holdings, before);
   }
 
   /** Starts the workers and takes the VIPs over; `onDeath` is called if a worker dies later on. */
   async start(onDeath: (reason: string) => void): Promise<void> {
-    this.#publish(this.#config);
+    this.#publish(this.#config, this.#place.pools);
+    this.#pools = this.#place.pools;
+    this.#options.source.taken([]);
     const pool = this.#startWorkers();
     pool.begin();
     // The threads load their code while this one runs `ip`.
@@ -178,7 +180,8 @@ export class Agent implements Giver {
     } catch (error) {
       this.#log.error({ err: error }, `the network stays as the agent before had set it up: ${(error as Error).message}`);
     }
-    if (!sameConfig(this.#config, this.#place.config)) this.reload();
+    if (this.#pools === undefined || !sameConfig(this.#config, this.#place.config)) this.reload();
+    else this.#options.source.taken([]);
   }
 
   /** Lets another process take over from now on; `handedOver` is called when one has. */
@@ -192,11 +195,11 @@ export class Agent implements Giver {
   freeze(): ReturnType<Giver["freeze"]> {
     this.#frozen = true;
     clearTimeout(this.#drained);
-    clearInterval(this.#paths);
+    this.#paths.stop();
     const { instance, host, uplink } = this.#place;
     const { list, ...handed } = handOut(this.#holdings, this.#holdings.drops.suspend());
     const who = { pid: process.pid, instance, host: host.name, uplink: uplink.device };
-    const state = { config: effectiveConfig(this.#config), drainAt: this.#drainAt, mtus: Object.fromEntries(this.#mtus) };
+    const state = { config: effectiveConfig(this.#config), drainAt: this.#drainAt, mtus: Object.fromEntries(this.#paths.mtus) };
     const offer = { ...who, table: this.#desired!.table, ...state, ...handed };
     return { offer, descriptors: list };
   }
@@ -249,31 +252,41 @@ export class Agent implements Giver {
     return { ...where, ...how, offloads: this.#offloads, vips: this.#desired?.vips.map(formatPrefix) };
   }
 
-  /** Reads the config file again and, if it is good, makes it the current one; else nothing changes but the log. */
+  /** Loads the config again and, if it is good, makes it the current one; else nothing changes but the log. */
   reload(): void {
     this.#asked = this.#frozen;
     if (this.#frozen) return;
-    const file = this.#options.config;
-    const loaded = loadUsable(file);
+    const { source } = this.#options;
+    const { name: file } = source;
+    const loaded = source.load();
     const errors = "errors" in loaded ? loaded.errors : refusedChanges(this.#config, loaded.config, this.#place.host.name, file);
     if ("errors" in loaded || errors.length > 0) {
       const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
       this.#log.error({ event: "config", file, errors }, `config refused, nothing changed: ${errors[0]}${more}`);
-      return;
-    }
-    if (sameConfig(this.#config, loaded.config)) {
-      this.#log.info({ file }, "config read again: nothing changed in it");
+      source.taken(errors);
       return;
     }
     try {
-      this.#change(loaded.config);
+      if (!sameConfig(this.#config, loaded.config)) this.#change(loaded);
+      else if (!samePools(this.#pools, loaded.pools)) this.#steer(loaded.pools);
+      else this.#log.info({ file }, "config read again: nothing changed in it");
+      source.taken([]);
     } catch (error) {
-      this.#log.error({ event: "config", file, err: error }, `config refused, nothing changed: ${(error as Error).message}`);
+      const { message } = error as Error;
+      this.#log.error({ event: "config", file, err: error }, `config refused, nothing changed: ${message}`);
+      source.taken([message]);
     }
   }
 
+  /** Takes up generations of pools that were given. */
+  #steer(pools: GivenPools | null): void {
+    const result = this.#publish(this.#config, pools);
+    this.#pools = pools;
+    logTables(this.#log, result, { added: [], removed: [] }, []);
+  }
+
   /** Adds before, removes after: at no time is there a VIP that the tables do not know or that is filtered out. */
-  #change(config: Config): void {
+  #change({ config, pools: given }: Wanted): void {
     const { network, drops, descriptors } = this.#holdings;
     const before = this.#desired!;
     const vips = takenOver(config);
@@ -288,7 +301,7 @@ export class Agent implements Giver {
       network.addVips(added, after);
       network.addAddresses(gained);
       drops.use(usableRules(config, this.#options.config), [...before.vips, ...added]);
-      result = this.#publish(config);
+      result = this.#publish(config, given);
     } catch (error) {
       drops.use(rulesBefore, before.vips);
       network.removeVips(added);
@@ -298,6 +311,7 @@ export class Agent implements Giver {
       throw error;
     }
     this.#config = config;
+    this.#pools = given;
     this.#desired = after;
     const problems = [...network.removeVips(removed), ...network.removeAddresses(lost)];
     network.setPorts(after);
@@ -308,11 +322,17 @@ export class Agent implements Giver {
   }
 
   /** Publishes, and once more when the generations before have had their time and leave the chains. */
-  #publish(config: Config): PublishResult {
-    this.#mtus = readPathMtus(config, this.#place.host);
-    const result = this.#holdings.publisher.publish(config, this.#place.host.name, this.#mtus);
-    this.#holdings.descriptors.wake();
+  #publish(config: Config, pools: GivenPools | null): PublishResult {
+    this.#paths.read(config);
+    const result = this.#write(config, pools);
     this.#drainBy(result.drainAt);
+    return result;
+  }
+
+  #write(config = this.#config, pools = this.#pools ?? null): PublishResult {
+    const { publisher, descriptors } = this.#holdings;
+    const result = publisher.publish(config, this.#place.host.name, this.#paths.mtus, Date.now(), pools);
+    descriptors.wake();
     return result;
   }
 
@@ -325,31 +345,16 @@ export class Agent implements Giver {
   }
 
   #watchRoutes(): void {
-    clearInterval(this.#paths);
-    this.#paths = setInterval(() => this.#watchPaths(), PATHS_MS);
-    this.#paths.unref();
-  }
-
-  /** Takes up what has changed of the routes to other hosts. */
-  #watchPaths(): void {
-    try {
-      const mtus = readPathMtus(this.#config, this.#place.host);
-      const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
-      if (changed.length === 0) return;
-      this.#mtus = mtus;
-      this.#holdings.publisher.publish(this.#config, this.#place.host.name, mtus);
-      this.#holdings.descriptors.wake();
-      this.#log.info({ event: "paths", mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
-    } catch (error) {
-      this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
-    }
+    this.#paths.start(
+      () => this.#config,
+      () => void this.#write(),
+    );
   }
 
   #drain(): void {
     this.#drainAt = null;
     try {
-      const { generation, drainAt } = this.#holdings.publisher.publish(this.#config, this.#place.host.name, this.#mtus);
-      this.#holdings.descriptors.wake();
+      const { generation, drainAt } = this.#write();
       this.#drainBy(drainAt);
       const fields = { event: "table", generation };
       this.#log.info(fields, `generation ${generation}: drain time over, hosts that left are out of the chains`);
@@ -365,7 +370,7 @@ export class Agent implements Giver {
   async stop(why: string): Promise<boolean> {
     await this.#server?.close(why);
     clearTimeout(this.#drained);
-    clearInterval(this.#paths);
+    this.#paths.stop();
     const { claim, drops, descriptors } = this.#holdings;
     const [ours, pool] = [this.#ours, this.#pool];
     // VIPs go first, while there still is someone who takes the packets that are under way.

@@ -25,6 +25,7 @@ import { LOAD_KEYS, load, SERVICE_LOAD_KEYS, serviceLoad } from "./config-load.t
 import { METRICS_KEYS, metrics } from "./config-metrics.ts";
 import { MISSING, show } from "./config-problem.ts";
 import { QUIC_KEYS, quic, readServerId } from "./config-quic.ts";
+import { STORE_KEYS, store } from "./config-store.ts";
 
 /** A service before its pool and what is checked of it are resolved. */
 export type ServiceDraft = Omit<ServiceConfig, "pool" | "health"> & { pool: PoolDraft; health: HealthDraft };
@@ -170,6 +171,7 @@ export const PARTS = {
     schema: object(IO, "{ mode: af-packet, uplink: eth0 }").prefault({}),
     keys: { "": Object.keys(IO), offloads: Object.keys(OFFLOADS) },
   },
+  store: { schema: store, keys: STORE_KEYS },
   bgp: { schema: bgp, keys: BGP_KEYS },
   metrics: { schema: metrics, keys: METRICS_KEYS },
   health: { schema: health, keys: HEALTH_KEYS },

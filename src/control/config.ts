@@ -1,6 +1,6 @@
 /** The cluster's config: one YAML file, the same on every host, read once into a frozen value with every default filled in. */
 import { readFileSync } from "node:fs";
-import { isScalar, parseDocument, stringify } from "yaml";
+import { stringify } from "yaml";
 import type { z } from "zod";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../wire/address.ts";
 import type { BgpConfig } from "./config-bgp.ts";
@@ -12,6 +12,8 @@ import { formatPath, fromIssues, MISSING, type Problem, show, unknownKey, withou
 import { QUIC_DEFAULT } from "./config-quic.ts";
 import { crossProblems } from "./config-rules.ts";
 import { type ListPart, PARTS, type ServiceDraft } from "./config-schema.ts";
+import type { StoreConfig } from "./config-store.ts";
+import { readYaml } from "./config-yaml.ts";
 
 export interface HostConfig {
   readonly name: string;
@@ -112,6 +114,8 @@ export interface Config {
     /** What is done to many packets at a time: auto where the kernel can. */
     readonly offloads: Offloads<"auto" | "off">;
   };
+  /** Where the wanted parts of the config are kept. */
+  readonly store: StoreConfig;
   /** null: routes are somebody else's. */
   readonly bgp: BgpConfig | null;
   /** null: off. */
@@ -176,35 +180,6 @@ class PartReader {
   }
 }
 
-/** YAML to plain values. A seed that looks like a number is taken as it was written. */
-function readYaml(text: string, file: string): { raw: Record<string, unknown> } | { errors: string[] } {
-  const document = parseDocument(text, { prettyErrors: true });
-  // After the first error the reader is out of step, and what it says is about that; keys used twice are mistakes each.
-  const [first, ...later] = [...document.errors, ...document.warnings];
-  const faults = first === undefined ? [] : [first, ...later.filter(({ code }) => code === "DUPLICATE_KEY")];
-  if (faults.length > 0) {
-    return {
-      errors: faults.map(({ linePos, message }) => {
-        const where = linePos === undefined ? file : `${file}:${linePos[0].line}:${linePos[0].col}`;
-        return `${where}: not YAML: ${message.split("\n")[0]!.replace(/ at line \d+, column \d+:?$/, "")}`;
-      }),
-    };
-  }
-  try {
-    const raw: unknown = document.toJS();
-    if (raw === null || raw === undefined)
-      return { errors: [`${file}: the file is empty (see \`hafl help check\` for an example)`] };
-    if (typeof raw !== "object" || Array.isArray(raw))
-      return { errors: [`${file}: not a map at the top (write \`cluster: NAME\`, \`hosts:\`, ...)`] };
-    const seed = document.get("seed", true);
-    if (isScalar(seed) && typeof seed.value === "number" && seed.source !== undefined)
-      (raw as { seed: unknown }).seed = seed.source;
-    return { raw: raw as Record<string, unknown> };
-  } catch (error) {
-    return { errors: [`${file}: not YAML: ${(error as Error).message}`] };
-  }
-}
-
 function freeze<T>(value: T): T {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
   for (const inner of Object.values(value)) freeze(inner);
@@ -225,20 +200,25 @@ function serviceOf(service: ServiceDraft, weights: ReadonlyMap<string, number>, 
  */
 export function parseConfig(text: string, file: string): ConfigResult {
   const yaml = readYaml(text, file);
-  if ("errors" in yaml) return yaml;
-  const reader = new PartReader(yaml.raw);
+  return "errors" in yaml ? yaml : parseParts(yaml.raw, () => file);
+}
+
+/** Puts a config together from its parts; `fileOf` names the file that a part is from. */
+export function parseParts(raw: Record<string, unknown>, fileOf: (part: string) => string): ConfigResult {
+  const reader = new PartReader(raw);
   const [cluster, seed] = [reader.one("cluster"), reader.one("seed")];
   const hosts = reader.list("hosts").map(({ dip, ...host }) => (dip === undefined ? host : { ...host, dips: dip }));
   const services: Partial<ServiceDraft>[] = reader.list("services");
   const [egress, drop] = [reader.list("egress"), reader.list("drop")];
   const metrics = reader.one("metrics");
   const [gue, table, flowTable, io] = [reader.one("gue"), reader.one("table"), reader.one("flowTable"), reader.one("io")];
+  const store = reader.one("store");
   const [bgp, conductor, health, load] = [reader.one("bgp"), reader.one("conductor"), reader.one("health"), reader.one("load")];
   const problems = [
     ...withoutMisspelt(reader.problems),
     ...crossProblems({ hosts, services, egress, drop, table: table ?? {}, bgp, conductor: conductor ?? {} }),
   ];
-  if (problems.length > 0) return { errors: problems.map((p) => `${file}: ${formatPath(p.path)}: ${p.text}`) };
+  if (problems.length > 0) return { errors: linesOf(problems, fileOf) };
   const known = hosts as HostConfig[];
   const weights = new Map(known.map(({ name, weight }) => [name, weight]));
   return {
@@ -253,6 +233,7 @@ export function parseConfig(text: string, file: string): ConfigResult {
       table: table!,
       flowTable,
       io: io!,
+      store: store!,
       bgp,
       metrics,
       conductor: conductor!,
@@ -262,20 +243,42 @@ export function parseConfig(text: string, file: string): ConfigResult {
   };
 }
 
+const linesOf = (problems: readonly Problem[], fileOf: (part: string) => string): string[] =>
+  problems.map(({ path, text }) => `${fileOf(String(path[0]))}: ${formatPath(path)}: ${text}`);
+
+/** What a host needs to find the rest: its own parts of the config. */
+export type LocalConfig = Pick<Config, "cluster" | "seed" | "io" | "store">;
+
+/** Reads a host's own parts of a config alone. Gives them and all that is in the text, or error lines as parseConfig. */
+export function parseLocal(
+  text: string,
+  file: string,
+): { local: LocalConfig; raw: Record<string, unknown> } | { errors: string[] } {
+  const yaml = readYaml(text, file);
+  if ("errors" in yaml) return yaml;
+  const reader = new PartReader(yaml.raw);
+  const [cluster, seed] = [reader.one("cluster"), reader.one("seed")];
+  const [io, store] = [reader.one("io"), reader.one("store")];
+  const problems = withoutMisspelt(reader.problems);
+  if (problems.length > 0) return { errors: linesOf(problems, () => file) };
+  return { local: freeze({ cluster: cluster!, seed: seed!, io: io!, store: store! }), raw: yaml.raw };
+}
+
 /** Reads a config file; one that cannot be read is an error line like any other. */
 export function loadConfig(file: string): ConfigResult {
-  let text: string;
+  const read = readText(file);
+  return "errors" in read ? read : parseConfig(read.text, file);
+}
+
+/** A file's text, or the line that says why it cannot be had. */
+export function readText(file: string): { text: string } | { errors: string[] } {
   try {
-    text = readFileSync(file, "utf8");
+    return { text: readFileSync(file, "utf8") };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return {
-      errors: [
-        `${file}: ${code === "ENOENT" ? "no such file (check the path)" : `cannot be read: ${code} (check its permissions)`}`,
-      ],
-    };
+    const why = code === "ENOENT" ? "no such file (check the path)" : `cannot be read: ${code} (check its permissions)`;
+    return { errors: [`${file}: ${why}`] };
   }
-  return parseConfig(text, file);
 }
 
 const portsAsText = (ranges: readonly PortRange[]): unknown =>
@@ -310,6 +313,7 @@ export function effectiveConfig(config: Config): string {
     table: config.table,
     flowTable: config.flowTable ?? "off",
     io: config.io,
+    store: config.store,
     bgp: config.bgp ?? "off",
     metrics: config.metrics === null ? "off" : { listen: formatEndpoint(config.metrics.listen) },
     conductor: { ...config.conductor, candidates: config.conductor.candidates ?? "all" },

@@ -85,10 +85,32 @@ export function poolGenerations(
   return advanceGenerations(list, active, now, drainTimes(config), known);
 }
 
-/** The history after a configuration has become current at `now`, ms since the epoch. */
-export function advanceHistory(history: History, config: Config, now: number): History {
+/** Generations by service name that somebody else has decided, for all hosts alike. */
+export type GivenPools = Readonly<Record<string, readonly Generation[]>>;
+
+/**
+ * Generations as they were given. Hosts that the configuration does not have, or that are down in it, are gone from them at once: what
+ * is given may be older than the configuration. None are given yet: those that every host comes to by the configuration alone.
+ */
+function givenGenerations(config: Config, service: ServiceConfig, given: readonly Generation[] | undefined): Generation[] {
+  if (given === undefined) return poolGenerations(config, service, [], 0);
+  const down = downHosts(config);
+  const known = new Set(config.hosts.map((h) => h.name).filter((host) => !down.has(host)));
+  return given.map((g) => ({ ...g, hosts: g.hosts.map((h) => (h.gone || known.has(h.name) ? h : { ...h, gone: true })) }));
+}
+
+/**
+ * The history after a configuration has become current at `now`, ms since the epoch. With `given` its pools are those, and time does
+ * not matter.
+ */
+export function advanceHistory(history: History, config: Config, now: number, given: GivenPools | null = null): History {
   const pools = Object.fromEntries(
-    config.services.map((service) => [service.name, poolGenerations(config, service, history.pools[service.name] ?? [], now)]),
+    config.services.map((service) => [
+      service.name,
+      given === null
+        ? poolGenerations(config, service, history.pools[service.name] ?? [], now)
+        : givenGenerations(config, service, given[service.name]),
+    ]),
   );
   const hostIds: Record<string, number> = {};
   for (const host of config.hosts) {

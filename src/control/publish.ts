@@ -35,10 +35,10 @@ import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import { RememberedTables } from "../steering/remembered-tables.ts";
 import type { Config } from "./config.ts";
-import { advanceHistory, drainTimes, type History, nextDrained } from "./generation-history.ts";
+import { advanceHistory, drainTimes, type GivenPools, type History, nextDrained } from "./generation-history.ts";
 import { originOf, readHistory, writeHistory } from "./history-file.ts";
 import type { PathMtus } from "./path-mtu.ts";
-import { forHost } from "./site.ts";
+import { forHost, poolsFor } from "./site.ts";
 import { chainTables, tablesSpec } from "./tables-spec.ts";
 
 export interface PoolChange {
@@ -131,11 +131,13 @@ export class Publisher {
 
   /**
    * Makes a configuration current as the host named `hostName` sees it, at `now` (ms since the epoch), with outer packets of at
-   * most so many bytes. Returns what changed. Throws when a worker does not leave the bank that is to be written.
+   * most so many bytes. `pools`: generations by the name of their pool, where they are not derived here. Returns what changed.
+   * Throws when a worker does not leave the bank that is to be written.
    */
-  publish(wanted: Config, hostName: string, mtus: PathMtus, now = Date.now()): PublishResult {
+  publish(wanted: Config, hostName: string, mtus: PathMtus, now = Date.now(), pools: GivenPools | null = null): PublishResult {
     const config = forHost(wanted, hostName);
-    const history = advanceHistory(this.#history, config, now);
+    const given = pools === null ? null : poolsFor(wanted, pools, hostName);
+    const history = advanceHistory(this.#history, config, now, given);
     const before = this.#tables.size > 0 ? this.#tables : chainTables(config, this.#history, this.#remembered);
     const tables = chainTables(config, history, this.#remembered);
     const current = currentGeneration(this.#control);
@@ -148,7 +150,8 @@ export class Publisher {
     setGeneration(this.#control, generation);
     this.#history = history;
     this.#tables = tables;
-    const drained = nextDrained(Object.values(history.pools), drainTimes(config));
+    // Of generations that are given, who gives them ends the time too.
+    const drained = given !== null ? null : nextDrained(Object.values(history.pools), drainTimes(config));
     return {
       ...summary(generation, config.table.size, before, tables),
       drainAt: drained === null ? null : drained + DRAIN_SLACK_MS,

@@ -3,7 +3,6 @@ import type { Logger } from "pino";
 import { Agent } from "./agent.ts";
 import type { AgentOptions } from "./agent-place.ts";
 import { type AttendantFactory, Attendants } from "./attendant.ts";
-import { ConfigWatch } from "./config-watch.ts";
 import { FitnessBoard } from "./fitness.ts";
 import { type Takeover, takeOver } from "./takeover.ts";
 
@@ -65,8 +64,10 @@ export async function runAgent(
   };
   for (const [signal, handler] of Object.entries(signals)) process.on(signal, handler);
   process.on("uncaughtException", crash);
-  // Watched from before it is read: no change is missed.
-  const watch = new ConfigWatch(options.config, reload);
+  const { source } = options;
+  source.follow(reload, (error) =>
+    log.warn({ err: error }, `${source.name} is not watched, send SIGHUP after changes: ${error.message}`),
+  );
   try {
     let [more, text]: [object, string] = [{}, "ready"];
     if (takeover) {
@@ -81,9 +82,6 @@ export async function runAgent(
       await agent.start(died);
     }
     ready = true;
-    watch.onFailure((error) =>
-      log.warn({ err: error }, `the config file is not watched, send SIGHUP after changes: ${error.message}`),
-    );
     log.info({ ready: true, ...agent.facts, generation: agent.generation, ...more }, text);
     if (takeover) agent.settle(died);
     agent.listen(() => {
@@ -104,7 +102,7 @@ export async function runAgent(
     log.info("told to stop before it had taken over: the other agent goes on");
     return 0;
   } finally {
-    watch.close();
+    source.close();
     const stopped = await agent?.stop(why);
     await attendants?.stop(handedOver);
     for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);

@@ -4,6 +4,7 @@ import { formatAddress, type Prefix } from "../wire/address.ts";
 import { type Config, type ConfigResult, effectiveConfig, loadConfig } from "./config.ts";
 import { compileRules } from "./drop-rules.ts";
 import type { OwnPorts } from "./egress-rules.ts";
+import type { GivenPools } from "./generation-history.ts";
 
 /** All VIPs of a config. Those of two services are the same prefix, twice; who takes them over has to leave one out. */
 export function vipsOf(config: Config): Prefix[] {
@@ -28,12 +29,14 @@ export const ownPorts = (config: Config, host: string): OwnPorts[] =>
   config.egress.map(({ ip, sliceSize, owners }) => ({ ip, ranges: portsOfSlices(owners[host] ?? [], sliceSize) }));
 
 /** A config that an agent can act on, or error lines: also when its drop rules cannot be compiled. */
-export function loadUsable(file: string): ConfigResult {
-  const result = loadConfig(file);
+export const loadUsable = (file: string): ConfigResult => usable(loadConfig(file), file);
+
+/** The same of a config that was read from elsewhere; `name` is what its drop rules are from. */
+export function usable(result: ConfigResult, name: string): ConfigResult {
   if ("errors" in result) return result;
   const { errors, missing } = compileRules(result.config);
   const lines = missing === null ? errors : [missing];
-  return lines.length > 0 ? { errors: lines.map((line) => `${file}: ${line}`) } : result;
+  return lines.length > 0 ? { errors: lines.map((line) => `${name}: ${line}`) } : result;
 }
 
 const dipsOf = (config: Config, host: string): string =>
@@ -56,6 +59,7 @@ export function refusedChanges(before: Config, after: Config, host: string, file
     ["flowTable.size", `${trackedFlows(before)}`, `${trackedFlows(after)}`],
     ["flowTable", before.flowTable === null ? "off" : "on", after.flowTable === null ? "off" : "on"],
     ["gue.port", `${before.gue.port}`, `${after.gue.port}`],
+    ["store", JSON.stringify(before.store), JSON.stringify(after.store)],
     ["io.mode", before.io.mode, after.io.mode],
     ["io.uplink", before.io.uplink ?? "none", after.io.uplink ?? "none"],
     ["io.workers", `${before.io.workers}`, `${after.io.workers}`],
@@ -78,3 +82,7 @@ export function refusedChanges(before: Config, after: Config, host: string, file
 
 /** Whether two configs mean the same. */
 export const sameConfig = (a: Config, b: Config): boolean => effectiveConfig(a) === effectiveConfig(b);
+
+/** Whether two sets of given generations are the same; undefined is none that is known. */
+export const samePools = (a: GivenPools | null | undefined, b: GivenPools | null): boolean =>
+  a !== undefined && JSON.stringify(a) === JSON.stringify(b);

@@ -48,3 +48,10 @@ export function atSite(config: Config, site: string | null): Config {
 
 /** The config as a host of it acts on it. */
 export const forHost = (config: Config, host: string): Config => atSite(config, siteOf(config, host));
+
+/** What is given by pool, by the names of the services whose pools they are for a host. */
+export function poolsFor<T>(config: Config, byPool: Readonly<Record<string, T>>, host: string): Record<string, T> {
+  const site = siteOf(config, host);
+  const named = config.services.map((service) => [service.name, byPool[poolName(config, service, site)]] as const);
+  return Object.fromEntries(named.filter((entry): entry is [string, T] => entry[1] !== undefined));
+}
