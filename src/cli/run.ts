@@ -2,13 +2,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { dryRun } from "../control/agent-place.ts";
 import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
-import { FileSource } from "../control/config-source.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
 import { LoadMeter } from "../load/meter.ts";
 import { MetricsServer } from "../metrics/server.ts";
 import { Routes } from "../routes/routes.ts";
+import { openSource } from "./config-source.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
 
@@ -18,6 +18,7 @@ interface Options {
   readonly uplink?: string;
   readonly instance?: string;
   readonly runtimeDir?: string;
+  readonly stateDir?: string;
   readonly bird?: string;
   readonly metrics?: Endpoint | "off";
   readonly dryRun?: true;
@@ -40,6 +41,10 @@ export function register(program: Command, env: CliEnv): void {
     .option("--uplink <device>", "device that VIP packets come from, in place of io.uplink")
     .option("--instance <name>", "name of the instance (default: the host's)")
     .option("--runtime-dir <dir>", "directory for its files (default: /run/hafl/<instance>)")
+    .option(
+      "--state-dir <dir>",
+      "directory for the last good state of a store (default: /var/lib/hafl/<cluster>, or --runtime-dir)",
+    )
     .option("--bird <socket>", "BIRD's control socket, in place of bgp.socket")
     .option("--metrics <where>", "address and port to serve metrics at, or off, in place of the config's", metricsPlace)
     .option("--dry-run", "print the commands that would set up the network, and change nothing")
@@ -49,18 +54,26 @@ export function register(program: Command, env: CliEnv): void {
         "take the place of the agent that runs here, with its sockets, flows and counters; it ends, and no packet is lost",
       ).conflicts("dryRun"),
     )
-    .action(async ({ dryRun: dry, takeover, config, host, uplink, instance, runtimeDir, bird, metrics }: Options) => {
-      const options = { config, source: new FileSource(config), host, uplink, instance, runtimeDir };
-      if (dry === true) env.stdout.write(`${dryRun(options).join("\n")}\n`);
-      else {
+    .action(async ({ dryRun: dry, takeover, bird, metrics, ...where }: Options) => {
+      const { config, host, uplink, instance, runtimeDir } = where;
+      const log = createLogger(env);
+      const { source, close } = await openSource(config, where, log);
+      const options = { config, source, host, uplink, instance, runtimeDir };
+      try {
+        if (dry === true) {
+          env.stdout.write(`${dryRun(options).join("\n")}\n`);
+          return;
+        }
         const supervision = supervisionOf(process.env, process.pid);
-        process.exitCode = await runAgent(options, takeover === true, createLogger(env), [
+        process.exitCode = await runAgent(options, takeover === true, log, [
           (view) => new LoadMeter(view),
           (view) => new Routes(view, { socket: bird }),
           (view) => new FitnessLog(view),
           (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics }),
           ...(supervision === null ? [] : [reportsTo(supervision)]),
         ]);
+      } finally {
+        await close();
       }
     });
 }

@@ -1,0 +1,87 @@
+/** What of a store's content counts: each record is taken if it is whole, and not older than what counted before. Pure. */
+import type { GivenPools } from "../control/generation-history.ts";
+import type { ClusterKeys } from "./keys.ts";
+import { type GenerationsRecord, readRecord, type WantedRecord } from "./records.ts";
+
+/** The last records that counted. */
+export interface Followed {
+  /** null: there has been none yet. */
+  readonly wanted: WantedRecord | null;
+  /** By name of the pool. */
+  readonly pools: Readonly<Record<string, GenerationsRecord>>;
+}
+
+export const NOTHING: Followed = { wanted: null, pools: {} };
+
+export interface Judged {
+  readonly followed: Followed;
+  /** A line for each record that does not count, by key. */
+  readonly refused: ReadonlyMap<string, string>;
+}
+
+/** Generations as an agent takes them. */
+export const givenPools = ({ pools }: Followed): GivenPools =>
+  Object.fromEntries(Object.entries(pools).map(([name, { generations }]) => [name, generations]));
+
+/** Why a record does not count after the one before; null: it does. `number` of both is what only grows. */
+function turnedBack(what: string, before: number, now: number, same: boolean): string | null {
+  if (now > before || (now === before && same)) return null;
+  if (now === before)
+    return `another ${what} ${now} than the one that counts here: the store has been turned back, or written by hand`;
+  return `${what} ${now}, but here ${before} counts already: the store has been turned back`;
+}
+
+const REMEDY = "(what counts here stays; `hafl apply --force FILE` makes a newer one)";
+
+function judgeWanted(key: string, value: string, before: WantedRecord | null): { record: WantedRecord } | { error: string } {
+  const read = readRecord("wanted", key, value);
+  if ("error" in read || before === null) return read;
+  const { change, config } = read.record;
+  const why = turnedBack("change", before.change, change, config === before.config);
+  return why === null ? read : { error: `${key}: ${why} ${REMEDY}` };
+}
+
+function judgePool(
+  key: string,
+  pool: string,
+  value: string,
+  before: GenerationsRecord | undefined,
+): { record: GenerationsRecord } | { error: string } {
+  const read = readRecord("generations", key, value);
+  if ("error" in read) return read;
+  if (read.record.service !== pool) return { error: `${key}: holds the generations of ${read.record.service}` };
+  if (before === undefined) return read;
+  const same = JSON.stringify(read.record.generations) === JSON.stringify(before.generations);
+  const why = turnedBack("serial", before.serial, read.record.serial, same);
+  return why === null ? read : { error: `${key}: ${why} (what counts here stays)` };
+}
+
+/**
+ * Takes the content of a store, by key: of the wanted state and of all generations. What is not there any more stays as it
+ * was, and is refused as well: nobody removes it in order.
+ */
+export function judge(keys: ClusterKeys, content: ReadonlyMap<string, string>, before: Followed): Judged {
+  const refused = new Map<string, string>();
+  const take = <T>(key: string, result: { record: T } | { error: string }, old: T): T => {
+    if ("record" in result) return result.record;
+    refused.set(key, result.error);
+    return old;
+  };
+  const missing = (key: string): { error: string } => ({ error: `${key}: is not there any more (what counts here stays)` });
+  const value = content.get(keys.wanted);
+  let wanted = before.wanted;
+  if (value !== undefined) wanted = take(keys.wanted, judgeWanted(keys.wanted, value, before.wanted), before.wanted);
+  else if (before.wanted !== null) take(keys.wanted, missing(keys.wanted), before.wanted);
+
+  const pools: Record<string, GenerationsRecord> = {};
+  for (const [key, text] of content) {
+    if (!key.startsWith(keys.allGenerations)) continue;
+    const pool = key.slice(keys.allGenerations.length);
+    const old = before.pools[pool];
+    const record = take<GenerationsRecord | undefined>(key, judgePool(key, pool, text, old), old);
+    if (record !== undefined) pools[pool] = record;
+  }
+  // Generations of pools that are gone from the store in order are those of services that are gone from the config.
+  for (const [pool, record] of Object.entries(before.pools)) pools[pool] ??= record;
+  return { followed: { wanted, pools }, refused };
+}

@@ -1,0 +1,235 @@
+/**
+ * Follows the wanted state of a cluster and the generations of its pools in a store. What it gives out is always whole and never
+ * older than before; when the store is away it is what counted last, from memory or from this host's disk.
+ */
+import type { Logger } from "pino";
+import { readText } from "../control/config.ts";
+import type { ConfigSource, WantedResult } from "../control/config-source.ts";
+import { mergeConfig } from "../control/config-split.ts";
+import { Failure } from "../control/failure.ts";
+import { usable } from "../control/running-config.ts";
+import { type Followed, givenPools, judge, NOTHING } from "./followed.ts";
+import type { ClusterKeys } from "./keys.ts";
+import { readLastGood, writeLastGood } from "./last-good.ts";
+import type { Change, Closable, Snapshot, Store } from "./store.ts";
+
+/** All is read anew so often, ms, also while watches run: a watch that hangs is found out. */
+const RESYNC_MS = 5_000;
+/** Waits between attempts while the store is away, ms. */
+const RETRY_FIRST_MS = 200;
+const RETRY_MOST_MS = 3_000;
+
+export interface FollowerOptions {
+  readonly store: Store;
+  readonly keys: ClusterKeys;
+  readonly cluster: string;
+  /** This host's own file. */
+  readonly file: string;
+  /** Where the last good state is kept; null: nowhere. */
+  readonly lastGood: string | null;
+}
+
+/** How far what is applied lags behind. */
+export interface Applied {
+  /** The change of the wanted state; 0: none. */
+  readonly change: number;
+  /** Serials of generations by pool. */
+  readonly serials: Readonly<Record<string, number>>;
+  /** The revision of the store that was seen last; 0: none since the start. */
+  readonly revision: number;
+  /** Seconds since the store was known to have nothing newer. */
+  readonly ageSeconds: number;
+  /** What is refused, and why; null: nothing. */
+  readonly refused: string | null;
+}
+
+export class Follower implements ConfigSource {
+  readonly #options: FollowerOptions;
+  readonly #log: Logger;
+  /** What lies in the store, by key, as far as it is followed. */
+  #content = new Map<string, string>();
+  #followed: Followed = NOTHING;
+  #refused: ReadonlyMap<string, string> = new Map();
+  /** Why the agent did not take what it was given. */
+  #untaken: string | null = null;
+  /** What load() gave last, and what the agent took. */
+  #given: Followed = NOTHING;
+  #taken: Followed = NOTHING;
+  #revision = 0;
+  #confirmed = performance.now();
+  #away = false;
+  #changed: () => void = () => {};
+  #watches: Closable[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_FIRST_MS;
+  #closed = false;
+
+  private constructor(options: FollowerOptions, log: Logger) {
+    this.#options = options;
+    this.#log = log;
+  }
+
+  get name(): string {
+    return this.#options.keys.wanted;
+  }
+
+  /**
+   * A follower that has something to give: what the store has, or while it is away what counted last on this host. Rejects with a
+   * Failure when there is neither.
+   */
+  static async open(options: FollowerOptions, log: Logger): Promise<Follower> {
+    const follower = new Follower(options, log);
+    follower.#remember();
+    try {
+      await follower.#sync();
+    } catch (error) {
+      const { message } = error as Error;
+      if (follower.#followed.wanted === null) {
+        follower.close();
+        const where = options.lastGood === null ? "" : `, and ${options.lastGood} has nothing to start with`;
+        throw new Failure(`${options.store.name}: the store cannot be read: ${message}${where}`);
+      }
+      const { change } = follower.#followed.wanted;
+      log.warn({ err: error, change }, `the store is away: starting with change ${change}, which counted here last`);
+      follower.#lose(message);
+    }
+    if (follower.#followed.wanted === null) {
+      follower.close();
+      throw new Failure(
+        [...follower.#refused.values()][0] ?? `${options.keys.wanted}: there is nothing (put it there with \`hafl apply FILE\`)`,
+      );
+    }
+    return follower;
+  }
+
+  load(): WantedResult {
+    const { file } = this.#options;
+    const { wanted } = this.#followed;
+    if (wanted === null) return { errors: [`${this.name}: there is nothing (put it there with \`hafl apply FILE\`)`] };
+    this.#given = this.#followed;
+    const own = readText(file);
+    if ("errors" in own) return own;
+    const result = usable(mergeConfig({ text: own.text, name: file }, { text: wanted.config, name: this.name }), this.name);
+    return "errors" in result ? result : { config: result.config, pools: givenPools(this.#followed) };
+  }
+
+  taken(errors: readonly string[]): void {
+    this.#untaken = errors[0] ?? null;
+    if (errors.length > 0) return;
+    this.#taken = this.#given;
+    const { lastGood, cluster } = this.#options;
+    if (lastGood === null) return;
+    try {
+      writeLastGood(lastGood, cluster, this.#taken);
+    } catch (error) {
+      this.#log.error({ err: error }, `a restart while the store is away will not find this state: ${(error as Error).message}`);
+    }
+  }
+
+  follow(changed: () => void): void {
+    this.#changed = changed;
+  }
+
+  /** What the agent runs by, and how far it is behind. */
+  get applied(): Applied {
+    const serials = Object.entries(this.#taken.pools).map(([pool, { serial }]) => [pool, serial] as const);
+    return {
+      change: this.#taken.wanted?.change ?? 0,
+      serials: Object.fromEntries(serials),
+      revision: this.#revision,
+      ageSeconds: Math.round(performance.now() - this.#confirmed) / 1000,
+      refused: [...this.#refused.values()][0] ?? this.#untaken,
+    };
+  }
+
+  /** Whether the store cannot be reached now. */
+  get away(): boolean {
+    return this.#away;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const watch of this.#watches.splice(0)) watch.close();
+  }
+
+  #remember(): void {
+    const { lastGood, cluster } = this.#options;
+    if (lastGood === null) return;
+    try {
+      this.#followed = readLastGood(lastGood, cluster);
+    } catch (error) {
+      this.#log.error({ err: error }, (error as Error).message);
+    }
+  }
+
+  /** Reads all, and watches from there. */
+  async #sync(): Promise<void> {
+    const { store, keys } = this.#options;
+    const prefixes = [keys.wanted, keys.allGenerations];
+    const read = await Promise.all(prefixes.map((prefix) => store.read(prefix)));
+    if (this.#closed) return;
+    const entries = read.flatMap((snapshot: Snapshot) => snapshot.entries);
+    this.#content = new Map(entries.map(({ key, value }) => [key, value]));
+    this.#confirm(Math.max(...read.map(({ revision }) => revision)));
+    if (this.#watches.length === 0) {
+      this.#watches = prefixes.map((prefix, i) =>
+        store.watch(prefix, read[i]!.revision, {
+          changed: (changes, revision) => this.#take(changes, revision),
+          lost: (reason) => this.#lose(reason),
+        }),
+      );
+    }
+    this.#judge();
+    this.#again(RESYNC_MS);
+  }
+
+  #take(changes: readonly Change[], revision: number): void {
+    for (const { key, value } of changes) {
+      if (value === null) this.#content.delete(key);
+      else this.#content.set(key, value);
+    }
+    this.#confirm(revision);
+    this.#judge();
+  }
+
+  #confirm(revision: number): void {
+    this.#revision = revision;
+    this.#confirmed = performance.now();
+    this.#retryMs = RETRY_FIRST_MS;
+    if (this.#away) this.#log.info({ revision, event: "store" }, "the store is back");
+    this.#away = false;
+  }
+
+  #judge(): void {
+    const { followed, refused } = judge(this.#options.keys, this.#content, this.#followed);
+    for (const [key, line] of refused) {
+      if (this.#refused.get(key) !== line) this.#log.error({ key, event: "refused" }, `refused: ${line}`);
+    }
+    this.#refused = refused;
+    const { wanted, pools } = this.#followed;
+    const same = wanted === followed.wanted || wanted?.change === followed.wanted?.change;
+    const serials = (of: Followed["pools"]): string =>
+      JSON.stringify(Object.entries(of).map(([name, { serial }]) => [name, serial]));
+    if (same && serials(pools) === serials(followed.pools)) return;
+    this.#followed = followed;
+    this.#changed();
+  }
+
+  #lose(reason: string): void {
+    if (this.#closed) return;
+    for (const watch of this.#watches.splice(0)) watch.close();
+    if (!this.#away) this.#log.warn({ event: "store", reason }, `the store is away, all goes on as it is: ${reason}`);
+    this.#away = true;
+    this.#again(this.#retryMs * (0.5 + Math.random()));
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MOST_MS);
+  }
+
+  #again(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#sync().catch((error: Error) => this.#lose(error.message));
+    }, ms);
+  }
+}
