@@ -210,3 +210,25 @@ export function countFlows(f: FlowTable, now: number): { once: number; establish
   }
   return { once, established };
 }
+
+/**
+ * Flows that are known to be of one host, and of which a packet was seen at second `since` or later; looks through `most` lines from
+ * word `from` on. `next` is where to go on, null at the end of the table.
+ */
+export function countFlowsOf(
+  f: FlowTable,
+  host: number,
+  since: number,
+  from = FIRST_SET,
+  most = Number.POSITIVE_INFINITY,
+): { flows: number; next: number | null } {
+  const own = host | USED | CERTAIN;
+  const end = Math.min(f.words.length, from + most * LINE_WORDS);
+  let flows = 0;
+  for (let line = from; line < end; line += LINE_WORDS) {
+    for (let i = line; i < line + LINE_WAYS; i++) {
+      if ((f.words[i + INFO]! & VOUCHED) === own && f.words[i + SEEN]! >= since) flows++;
+    }
+  }
+  return { flows, next: end < f.words.length ? end : null };
+}

@@ -1,6 +1,6 @@
 /** A store in memory, for tests: what etcd does, with faults at will. */
 import type { Change, Committed, Condition, Entry, Lease, Snapshot, Store, WatchHandlers, Write } from "../../src/store/store.ts";
-import { StoreAway } from "../../src/store/store.ts";
+import { StoreAway, StoreRefused } from "../../src/store/store.ts";
 
 interface Watch {
   readonly prefix: string;
@@ -38,7 +38,7 @@ export class MemoryStore implements Store {
     await this.#reach();
     if (conditions.some(({ key, revision }) => (this.#entries.get(key)?.revision ?? 0) !== revision)) return { done: false };
     const lease = writes.find((write) => write.lease !== undefined)?.lease;
-    if (lease !== undefined && !this.leases.some(({ id, held }) => held && id === lease.id)) throw new StoreAway("no such lease");
+    if (lease !== undefined && !this.leases.some(({ id, held }) => held && id === lease.id)) throw new StoreRefused("no such lease");
     this.#write(writes);
     this.commits.push(writes.map(({ key }) => key));
     if (!this.losesNextAnswer) return { done: true, revision: this.#revision };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Change, Store } from "../../src/store/store.ts";
-import { StoreAway } from "../../src/store/store.ts";
+import { StoreAway, StoreRefused } from "../../src/store/store.ts";
 
 /** How a test gets a store that is empty, and another connection to the same one. */
 export interface StoreUnderTest {
@@ -123,6 +123,17 @@ export function testStore(
     await lease.revoke();
     assert.deepEqual((await other.read("/a/")).entries, []);
     await until("its end", () => lost !== null && seen.some(({ key, value }) => key === "/a/l" && value === null));
+    await assert.rejects(store.commit([], [{ key: "/a/l", value: "too late", lease }]), StoreRefused);
+    await lease.revoke();
+  });
+
+  test(`${name}: entries of a lease are gone when its holder is`, async (t) => {
+    const { store, another } = await open(t);
+    const holder = another();
+    const lease = await holder.lease(2);
+    assert.ok((await holder.commit([], [{ key: "/a/l", value: "leased", lease }])).done);
+    await holder.close();
+    await until("their end", async () => (await store.read("/a/")).entries.length === 0);
   });
 
   test(`${name}: after its end a store says that it is away`, async (t) => {
