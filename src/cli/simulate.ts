@@ -10,7 +10,7 @@ import type { ModelHost } from "../simulate/cluster.ts";
 import { planOf, SCENARIOS, type Scenario } from "../simulate/plan.ts";
 import { plots } from "../simulate/plot.ts";
 import { Random } from "../simulate/random.ts";
-import { simulationText } from "../simulate/report.ts";
+import { cutByChains, simulationText } from "../simulate/report.ts";
 import { type Course, kindsOf, POLICIES, run, summaryOf } from "../simulate/simulate.ts";
 import { keysOf } from "../steering/flow-hash.ts";
 import { isPrime } from "../steering/maglev.ts";
@@ -127,9 +127,9 @@ function simulate(scenario: Scenario, options: Options, env: CliEnv, command: Co
   if (options.json === true) {
     const { hosts, ...model } = course.model;
     const figures = runs.map((one) => ({ ...summaryOf(one), kinds: kindsOf(one), ...one }));
-    env.stdout.write(
-      `${JSON.stringify({ scenario, hosts: hosts.length, ...model, interval: course.interval, runs: figures })}\n`,
-    );
+    const cut = cutByChains(runs.map(summaryOf));
+    const head = { scenario, hosts: hosts.length, ...model, interval: course.interval, cut };
+    env.stdout.write(`${JSON.stringify({ ...head, runs: figures })}\n`);
   } else env.stdout.write(simulationText(scenario, course, runs));
 }
 
