@@ -204,7 +204,7 @@ export class Follower implements ConfigSource {
   #judge(): void {
     const { followed, refused } = judge(this.#options.keys, this.#content, this.#followed);
     for (const [key, line] of refused) {
-      if (this.#refused.get(key) !== line) this.#log.error({ key, event: "refused" }, `refused: ${line}`);
+      if (this.#refused.get(key) !== line) this.#log.error({ key, event: "store" }, `refused: ${line}`);
     }
     this.#refused = refused;
     const { wanted, pools } = this.#followed;
