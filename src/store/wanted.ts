@@ -1,0 +1,93 @@
+/** What is wanted of a cluster, and what was: read, and changed by one at a time. */
+import type { ClusterKeys } from "./keys.ts";
+import { type HostReport, readRecord, type WantedRecord, writeRecord } from "./records.ts";
+import { type Condition, type Store, StoreRefused, type Write } from "./store.ts";
+
+/** Bytes of a record of which two still go into one transaction of etcd (1.5 MiB unless told otherwise). */
+export const MAX_CHANGE_BYTES = 700 << 10;
+/** Changes that are kept. */
+export const KEPT_CHANGES = 100;
+
+/** What is wanted now. */
+export interface Current {
+  /** null: nothing yet, or nothing that can be read. */
+  readonly record: WantedRecord | null;
+  /** Of the store, when it was written; 0: nothing lies there. */
+  readonly revision: number;
+  /** What is wrong with what lies there; null: nothing. */
+  readonly broken: string | null;
+  /** The highest change that any host says it has applied. */
+  readonly applied: number;
+}
+
+/** What is to be wanted. */
+export interface Wish {
+  /** The wanted parts of the config as YAML. */
+  readonly config: string;
+  readonly who: string;
+  readonly why: string;
+}
+
+/** Reads what is wanted now. Rejects as the store does. */
+export async function readCurrent(store: Store, keys: ClusterKeys): Promise<Current> {
+  const [wanted, hosts] = await Promise.all([store.read(keys.wanted), store.read(keys.allHosts)]);
+  const applied = hosts.entries.flatMap(({ key, value }) => changesOf(readRecord("hostReport", key, value)));
+  const found = wanted.entries.find(({ key }) => key === keys.wanted);
+  const most = applied.reduce((a, b) => Math.max(a, b), 0);
+  if (found === undefined) return { record: null, revision: 0, broken: null, applied: most };
+  const read = readRecord("wanted", found.key, found.value);
+  return {
+    record: "record" in read ? read.record : null,
+    broken: "error" in read ? read.error : null,
+    revision: found.revision,
+    applied: most,
+  };
+}
+
+const changesOf = (read: { record: HostReport } | { error: string }): number[] => ("record" in read ? [read.record.change] : []);
+
+/** Changes that are remembered, oldest first; what cannot be read is left out. Rejects as the store does. */
+export async function readHistory(store: Store, keys: ClusterKeys): Promise<WantedRecord[]> {
+  const { entries } = await store.read(keys.allHistory);
+  const records = entries.flatMap(({ key, value }) => {
+    const read = readRecord("wanted", key, value);
+    return "record" in read ? [read.record] : [];
+  });
+  return records.sort((a, b) => a.change - b.change);
+}
+
+/**
+ * Wants something else than `current`, as a change with the next number, above all that hosts have applied. Gives the change, or null
+ * when somebody else has changed it meanwhile. Rejects with a StoreRefused for what is too large, and as the store does.
+ */
+export async function changeWanted(
+  store: Store,
+  keys: ClusterKeys,
+  current: Current,
+  wish: Wish,
+  when = Date.now(),
+): Promise<WantedRecord | null> {
+  const last = current.record?.change ?? (await readHistory(store, keys)).at(-1)?.change ?? 0;
+  const change = Math.max(last, current.applied) + 1;
+  const record: Omit<WantedRecord, "format"> = { change, when, ...wish };
+  const value = writeRecord("wanted", record);
+  const bytes = Buffer.byteLength(value);
+  if (bytes > MAX_CHANGE_BYTES)
+    throw new StoreRefused(`the config takes ${bytes} bytes in the store, more than the ${MAX_CHANGE_BYTES} that are possible`);
+  if (current.record !== null) await remember(store, keys, current.record);
+  const conditions: Condition[] = [{ key: keys.wanted, revision: current.revision }];
+  const writes: Write[] = [
+    { key: keys.wanted, value },
+    { key: keys.history(change), value },
+  ];
+  if (change > KEPT_CHANGES) writes.push({ key: keys.history(change - KEPT_CHANGES), value: null });
+  const { done } = await store.commit(conditions, writes);
+  return done ? { format: 1, ...record } : null;
+}
+
+/** What was not changed by us, but written by hand, is to be had again too. */
+async function remember(store: Store, keys: ClusterKeys, record: WantedRecord): Promise<void> {
+  const key = keys.history(record.change);
+  const { entries } = await store.read(key);
+  if (entries.length === 0) await store.commit([{ key, revision: 0 }], [{ key, value: writeRecord("wanted", record) }]);
+}
