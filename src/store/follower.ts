@@ -3,7 +3,7 @@
  * older than before; when the store is away it is what counted last, from memory or from this host's disk.
  */
 import type { Logger } from "pino";
-import { readText } from "../control/config.ts";
+import { type ConfigResult, readText } from "../control/config.ts";
 import type { ConfigSource, WantedResult } from "../control/config-source.ts";
 import { mergeConfig } from "../control/config-split.ts";
 import { Failure } from "../control/failure.ts";
@@ -43,6 +43,10 @@ export interface Applied {
   readonly refused: string | null;
 }
 
+const sameSerials = (a: Followed["pools"], b: Followed["pools"]): boolean => serialsOf(a) === serialsOf(b);
+const serialsOf = (pools: Followed["pools"]): string =>
+  JSON.stringify(Object.entries(pools).map(([name, { serial }]) => [name, serial]));
+
 export class Follower implements ConfigSource {
   readonly #options: FollowerOptions;
   readonly #log: Logger;
@@ -55,6 +59,12 @@ export class Follower implements ConfigSource {
   /** What load() gave last, and what the agent took. */
   #given: Followed = NOTHING;
   #taken: Followed = NOTHING;
+  /** Generations are all that is new: they go with the wanted state that the agent has, if it has refused the one that counts. */
+  #onlyPools = false;
+  /** The outcome for a wanted state that was looked at before. */
+  #looked: { readonly own: string; readonly config: string; readonly errors: readonly string[] } | null = null;
+  /** Times that a watch told something. */
+  #told = 0;
   #revision = 0;
   #confirmed = performance.now();
   #away = false;
@@ -95,27 +105,39 @@ export class Follower implements ConfigSource {
     }
     if (follower.#followed.wanted === null) {
       follower.close();
-      throw new Failure(
-        [...follower.#refused.values()][0] ?? `${options.keys.wanted}: there is nothing (put it there with \`hafl apply FILE\`)`,
-      );
+      const refused = follower.#looked?.errors ?? [...follower.#refused.values()];
+      if (refused.length > 0) throw new Failure(refused, 2);
+      throw new Failure(`${options.keys.wanted}: there is nothing (put it there with \`hafl apply FILE\`)`);
     }
     return follower;
   }
 
   load(): WantedResult {
-    const { file } = this.#options;
-    const { wanted } = this.#followed;
+    const { pools } = this.#followed;
+    const wanted = this.#onlyPools ? this.#taken.wanted : this.#followed.wanted;
+    this.#onlyPools = false;
     if (wanted === null) return { errors: [`${this.name}: there is nothing (put it there with \`hafl apply FILE\`)`] };
-    this.#given = this.#followed;
-    const own = readText(file);
+    this.#given = { wanted, pools };
+    const own = readText(this.#options.file);
     if ("errors" in own) return own;
-    const result = usable(mergeConfig({ text: own.text, name: file }, { text: wanted.config, name: this.name }), this.name);
-    return "errors" in result ? result : { config: result.config, pools: givenPools(this.#followed) };
+    const result = this.#merge(own.text, wanted.config);
+    return "errors" in result ? result : { config: result.config, pools: givenPools(this.#given) };
+  }
+
+  #merge(own: string, config: string): ConfigResult {
+    return usable(mergeConfig({ text: own, name: this.#options.file }, { text: config, name: this.name }), this.name);
   }
 
   taken(errors: readonly string[]): void {
-    this.#untaken = errors[0] ?? null;
-    if (errors.length > 0) return;
+    const again = this.#given.wanted === this.#taken.wanted;
+    if (errors.length > 0) {
+      this.#untaken = errors[0]!;
+      if (again || this.#taken.wanted === null || sameSerials(this.#given.pools, this.#taken.pools)) return;
+      // Generations must not wait until the wanted state is put right.
+      setImmediate(() => this.#give(true));
+      return;
+    }
+    if (this.#given.wanted === this.#followed.wanted) this.#untaken = null;
     this.#taken = this.#given;
     const { lastGood, cluster } = this.#options;
     if (lastGood === null) return;
@@ -138,8 +160,13 @@ export class Follower implements ConfigSource {
       serials: Object.fromEntries(serials),
       revision: this.#revision,
       ageSeconds: Math.round(performance.now() - this.#confirmed) / 1000,
-      refused: [...this.#refused.values()][0] ?? this.#untaken,
+      refused: this.#refusedText,
     };
+  }
+
+  get #refusedText(): string | null {
+    const lines = [...this.#refused.values(), ...(this.#untaken === null ? [] : [this.#untaken])];
+    return lines.length > 1 ? `${lines[0]} (and ${lines.length - 1} more)` : (lines[0] ?? null);
   }
 
   /** Whether the store cannot be reached now. */
@@ -167,8 +194,11 @@ export class Follower implements ConfigSource {
   async #sync(): Promise<void> {
     const { store, keys } = this.#options;
     const prefixes = [keys.wanted, keys.allGenerations];
+    const told = this.#told;
     const read = await Promise.all(prefixes.map((prefix) => store.read(prefix)));
     if (this.#closed) return;
+    // What a watch has told meanwhile may be newer than what was read.
+    if (this.#told !== told) return this.#again(RETRY_FIRST_MS);
     const entries = read.flatMap((snapshot: Snapshot) => snapshot.entries);
     this.#content = new Map(entries.map(({ key, value }) => [key, value]));
     this.#confirm(Math.max(...read.map(({ revision }) => revision)));
@@ -189,6 +219,7 @@ export class Follower implements ConfigSource {
       if (value === null) this.#content.delete(key);
       else this.#content.set(key, value);
     }
+    this.#told++;
     this.#confirm(revision);
     this.#judge();
   }
@@ -202,17 +233,43 @@ export class Follower implements ConfigSource {
   }
 
   #judge(): void {
-    const { followed, refused } = judge(this.#options.keys, this.#content, this.#followed);
+    const before = this.#followed;
+    const judged = judge(this.#options.keys, this.#content, before);
+    const refused = new Map(judged.refused);
+    let { followed } = judged;
+    if (followed.wanted !== null && followed.wanted !== before.wanted && followed.wanted.config !== before.wanted?.config) {
+      const [first, ...more] = this.#look(followed.wanted.config);
+      if (first !== undefined) {
+        refused.set(this.name, more.length > 0 ? `${first} (and ${more.length} more)` : first);
+        followed = { ...followed, wanted: before.wanted };
+      }
+    }
     for (const [key, line] of refused) {
       if (this.#refused.get(key) !== line) this.#log.error({ key, event: "store" }, `refused: ${line}`);
     }
     this.#refused = refused;
-    const { wanted, pools } = this.#followed;
-    const same = wanted === followed.wanted || wanted?.change === followed.wanted?.change;
-    const serials = (of: Followed["pools"]): string =>
-      JSON.stringify(Object.entries(of).map(([name, { serial }]) => [name, serial]));
-    if (same && serials(pools) === serials(followed.pools)) return;
+    const same = before.wanted === followed.wanted || before.wanted?.change === followed.wanted?.change;
+    if (same && sameSerials(before.pools, followed.pools)) return;
     this.#followed = followed;
+    this.#give(same && this.#untaken !== null);
+  }
+
+  /** What keeps the wanted state from being a config on this host; looked at once. */
+  #look(config: string): readonly string[] {
+    const read = readText(this.#options.file);
+    // What is wrong with the own file is not the store's fault: load() says it.
+    if ("errors" in read) return [];
+    const own = read.text;
+    if (this.#looked?.own !== own || this.#looked.config !== config) {
+      const result = this.#merge(own, config);
+      this.#looked = { own, config, errors: "errors" in result ? result.errors : [] };
+    }
+    return this.#looked.errors;
+  }
+
+  #give(onlyPools: boolean): void {
+    if (this.#closed) return;
+    this.#onlyPools = onlyPools && this.#taken.wanted !== null;
     this.#changed();
   }
 

@@ -10,6 +10,7 @@ import { Follower, type FollowerOptions } from "../../src/store/follower.ts";
 import { clusterKeys } from "../../src/store/keys.ts";
 import { writeRecord } from "../../src/store/records.ts";
 import { startEtcd, type TestEtcd } from "../support/etcd.ts";
+import { MemoryStore } from "../support/memory-store.ts";
 import { until } from "../support/store-contract.ts";
 
 const KEYS = clusterKeys("lab");
@@ -144,13 +145,59 @@ test("what is wanted and decided is followed; what cannot be used is refused and
   }
   assert.equal(changes, 2, "nothing of it was handed on");
 
-  await want(5, "hosts: [{ name: s1, dip: 10.0.0.999 }]");
-  await until("change 5", () => changes === 3);
-  const bad = follower.load();
-  assert.ok("errors" in bad && /^\/hafl\/lab\/wanted: hosts\[0\]\.dip: /.test(bad.errors[0]!), JSON.stringify(bad));
-  follower.taken(bad.errors);
-  assert.match(follower.applied.refused ?? "", /dip/);
-  assert.equal(follower.applied.change, 4);
+  for (const [config, why] of [
+    ["hosts: [{ name: s1, dip: 10.0.0.999 }]", /^\/hafl\/lab\/wanted: hosts\[0\]\.dip: /],
+    ["hosts: [", /^\/hafl\/lab\/wanted:\d+:\d+: not YAML: /],
+    [WANTED.replace("ports:", "pool: [s7], ports:"), /^\/hafl\/lab\/wanted: services\[0\]\.pool.*s7/],
+    [`seed: 000102030405060708090a0b0c0d0e0f\n${WANTED}`, /^\/hafl\/lab\/wanted: seed: belongs into the file of each host/],
+    [`${WANTED}drop: [{ name: d, match: "udp and frobnicate" }]`, /^\/hafl\/lab\/wanted: drop\[0\]/],
+  ] as const) {
+    await want(5, config);
+    await until(`${why}`, () => why.test(follower.applied.refused ?? ""));
+    assert.deepEqual(take(follower), { hosts: ["s1"], weight: 20 });
+    assert.equal(follower.applied.change, 4);
+  }
+  assert.equal(changes, 2, "nothing of it was handed on");
+  await steer(7, 30);
+  await until("serial 7", () => changes === 3);
+  assert.equal(take(follower).weight, 30, "generations are followed while what is wanted is refused");
+  const restarted = await open(t, options);
+  assert.deepEqual(take(restarted), { hosts: ["s1"], weight: 30 }, "a restart goes on with the last good state");
+  assert.match(restarted.applied.refused ?? "", /drop\[0\]/);
+  await want(5);
+  await until("another change 5, as none was applied", () => changes === 4);
+  assert.deepEqual(take(follower).hosts, ["s1", "s2"]);
+});
+
+test("a wanted state that the agent refuses does not hold back generations; it is offered again when asked for", async (t) => {
+  const { options, want, steer } = await stand(t);
+  await want(1);
+  await steer(1, 10);
+  const follower = await open(t, options);
+  take(follower);
+  const weights: (number | undefined)[] = [];
+  /** As an agent that cannot take change 2. */
+  const load = (): string[] => {
+    const wanted = follower.load();
+    assert.ok(!("errors" in wanted));
+    const refused = wanted.config.hosts.some(({ name }) => name === "s9");
+    if (!refused) weights.push(wanted.pools?.web?.[0]?.hosts[0]?.weight);
+    follower.taken(refused ? ["not while the agent runs"] : []);
+    return wanted.config.hosts.map(({ name }) => name);
+  };
+  follower.follow(() => void load());
+  await want(2, WANTED.replace("s2", "s9"));
+  await until("it is refused", () => follower.applied.refused === "not while the agent runs");
+  await steer(2, 20);
+  await until("serial 2", () => weights.at(-1) === 20);
+  assert.deepEqual([follower.applied.change, follower.applied.serials], [1, { web: 2 }]);
+  assert.equal(follower.applied.refused, "not while the agent runs");
+  assert.deepEqual(load(), ["s1", "s9"]);
+  await steer(3, 30);
+  await until("serial 3", () => weights.at(-1) === 30);
+  await want(3);
+  await until("change 3", () => follower.applied.change === 3);
+  assert.equal(follower.applied.refused, null);
 });
 
 test("the store away: its age grows, a restart goes on with what counted last, and what came meanwhile is taken up", async (t) => {
@@ -204,4 +251,44 @@ test("without anything to start with it says so", async (t) => {
     Follower.open(options, LOG),
     (error) => error instanceof Failure && /cannot be read: .*last-good.json has nothing to start with/.test(error.message),
   );
+});
+
+test("a reading that is older than what the watch told meanwhile turns nothing back", async (t) => {
+  const store = new MemoryStore();
+  let [held, release] = [0, () => {}];
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let holding = false;
+  const read = store.read.bind(store);
+  store.read = async (prefix) => {
+    const snapshot = await read(prefix);
+    if (holding) {
+      held++;
+      await released;
+    }
+    return snapshot;
+  };
+  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "config.yaml");
+  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
+  const want = (change: number): void =>
+    store.put(KEYS.wanted, writeRecord("wanted", { change, who: "t", when: change, why: "", config: WANTED }));
+  want(1);
+  const refused: string[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void refused.push(line) });
+  const follower = await Follower.open({ store, keys: KEYS, cluster: "lab", file, lastGood: null }, log);
+  t.after(() => follower.close());
+  follower.follow(() => void take(follower));
+  take(follower);
+  holding = true;
+  await until("it reads all anew", () => held === 2);
+  want(2);
+  await until("change 2", () => follower.applied.change === 2);
+  holding = false;
+  release();
+  want(3);
+  await until("change 3", () => follower.applied.change === 3);
+  assert.deepEqual([follower.applied.refused, refused], [null, []]);
 });

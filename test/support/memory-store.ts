@@ -38,7 +38,8 @@ export class MemoryStore implements Store {
     await this.#reach();
     if (conditions.some(({ key, revision }) => (this.#entries.get(key)?.revision ?? 0) !== revision)) return { done: false };
     const lease = writes.find((write) => write.lease !== undefined)?.lease;
-    if (lease !== undefined && !this.leases.some(({ id, held }) => held && id === lease.id)) throw new StoreRefused("no such lease");
+    if (lease !== undefined && !this.leases.some(({ id, held }) => held && id === lease.id))
+      throw new StoreRefused("no such lease");
     this.#write(writes);
     this.commits.push(writes.map(({ key }) => key));
     if (!this.losesNextAnswer) return { done: true, revision: this.#revision };
