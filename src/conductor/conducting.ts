@@ -235,7 +235,8 @@ export class Conducting implements Conducted {
   #tell(alarms: readonly string[]): void {
     const { log } = this.#work;
     for (const alarm of alarms) if (!this.alarms.includes(alarm)) log.warn({ event: "decision", raised: true }, alarm);
-    for (const alarm of this.alarms) if (!alarms.includes(alarm)) log.info({ event: "decision", raised: false }, `over: ${alarm}`);
+    for (const alarm of this.alarms)
+      if (!alarms.includes(alarm)) log.info({ event: "decision", raised: false }, `over: ${alarm}`);
     if (alarms.length !== this.alarms.length || alarms.some((alarm, i) => alarm !== this.alarms[i])) this.alarms = alarms;
   }
 }
