@@ -7,6 +7,7 @@ import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
 import { LoadMeter } from "../load/meter.ts";
 import { MetricsServer } from "../metrics/server.ts";
+import { ReportReader } from "../routes/reports.ts";
 import { Routes } from "../routes/routes.ts";
 import { openSource } from "./config-source.ts";
 import type { CliEnv } from "./env.ts";
@@ -57,17 +58,18 @@ export function register(program: Command, env: CliEnv): void {
     .action(async ({ dryRun: dry, takeover, bird, metrics, ...where }: Options) => {
       const { config, host, uplink, instance, runtimeDir } = where;
       const log = createLogger(env);
-      const { source, close } = await openSource(config, where, log);
+      const { source, following, close } = await openSource(config, where, log);
       const options = { config, source, host, uplink, instance, runtimeDir };
       try {
         if (dry === true) {
           env.stdout.write(`${dryRun(options).join("\n")}\n`);
           return;
         }
+        const reports = following === null ? null : new ReportReader(following.store, following.keys);
         const supervision = supervisionOf(process.env, process.pid);
         process.exitCode = await runAgent(options, takeover === true, log, [
           (view) => new LoadMeter(view),
-          (view) => new Routes(view, { socket: bird }),
+          (view) => new Routes(view, { socket: bird, reports }),
           (view) => new FitnessLog(view),
           (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics }),
           ...(supervision === null ? [] : [reportsTo(supervision)]),

@@ -81,7 +81,9 @@ function elsewhere(config: Config, host: HostConfig, board: FitnessBoard, report
 const isWithin = (inner: Prefix, outer: Prefix): boolean => outer.length <= inner.length && contains(outer, inner.address);
 
 /** What this host should announce. `host` is of `config`. */
-export function announcements(config: Config, host: HostConfig, board: FitnessBoard, reports: Reports): Announcements {
+export function announcements(config: Config, host: HostConfig, board: FitnessBoard, known: Reports): Announcements {
+  // Where its own report is missing nothing can be made of another's that is.
+  const reports = known?.has(host.name) ? known : null;
   const all = takenOver(config);
   const distinct = [...new Map(all.map((prefix) => [JSON.stringify(prefix), prefix])).values()];
   const unfit = unfitness(config, host, board, reports);

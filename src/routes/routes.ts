@@ -5,9 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentView, Attendant } from "../control/attendant.ts";
 import type { BgpConfig } from "../control/config-bgp.ts";
 import { tunName } from "../control/own-place.ts";
+import { sitesOf } from "../control/site.ts";
 import { formatPrefix } from "../wire/address.ts";
-import { type Announcements, announcements, type Reports } from "./announce.ts";
+import { type Announcements, announcements, OVERLOAD } from "./announce.ts";
 import { Bird, type BirdState } from "./bird.ts";
+import type { ReportReader } from "./reports.ts";
 import { type RouteProtocol, routeProtocol, snippet } from "./snippet.ts";
 import { troubleWith } from "./trouble.ts";
 
@@ -29,14 +31,14 @@ interface Wanted {
 export interface RoutesOptions {
   /** BIRD's control socket, in place of the config's. */
   readonly socket?: string | undefined;
-  /** What the hosts say of themselves, as far as that is known now. */
-  readonly reports?: () => Reports;
+  /** What the hosts say of themselves; null: there is no store that they could say it in. */
+  readonly reports?: ReportReader | null;
 }
 
 export class Routes implements Attendant {
   readonly name = "routes";
   readonly #view: AgentView;
-  readonly #reports: () => Reports;
+  readonly #reports: ReportReader | null;
   readonly #socket: string | undefined;
   /** By the config before; null: none has been asked for anything. */
   #bird: Bird | null = null;
@@ -54,7 +56,7 @@ export class Routes implements Attendant {
   #sessions: ReadonlyMap<string, string> = new Map();
   readonly #look = (): Promise<void> => this.#settleSoon();
 
-  constructor(view: AgentView, { socket, reports = () => null }: RoutesOptions = {}) {
+  constructor(view: AgentView, { socket, reports = null }: RoutesOptions = {}) {
     this.#view = view;
     this.#socket = socket;
     this.#reports = reports;
@@ -179,7 +181,10 @@ export class Routes implements Attendant {
     const { place, board } = this.#view;
     const config = this.#view.config();
     const host = config.hosts.find(({ name }) => name === place.host.name) ?? place.host;
-    const now = announcements(config, host, board, this.#reports());
+    // Only then does it matter how others are.
+    const matters = sitesOf(config).length > 1 || board.problems.has(OVERLOAD);
+    const reports = matters ? (this.#reports?.latest(config.hosts.length, this.#look) ?? null) : null;
+    const now = announcements(config, host, board, reports);
     if (now.unfit !== null) this.#unfitAt = performance.now();
     const why = this.#reason(now, bgp);
     const device = tunName(place.instance);
