@@ -23,7 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   load: ["control"],
   simulate: ["conductor", "steering", "lab/text-table.ts"],
   routes: ["store", "control", "wire", "io"],
-  metrics: ["store", "control", "shm", "wire", "io"],
+  metrics: ["conductor", "load", "store", "control", "shm", "wire", "io"],
   replay: ["wire", "steering", "shm", "io", "dataplane"],
 };
 /** Where a thread of the data plane is put together from devices and shared files. */

@@ -6,6 +6,7 @@ import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
 import { LoadMeter } from "../load/meter.ts";
+import { loadFamilies, storeFamilies } from "../metrics/cluster.ts";
 import { MetricsServer } from "../metrics/server.ts";
 import { ReportReader } from "../routes/reports.ts";
 import { Routes } from "../routes/routes.ts";
@@ -67,11 +68,19 @@ export function register(program: Command, env: CliEnv): void {
         }
         const reports = following === null ? null : new ReportReader(following.store, following.keys);
         const supervision = supervisionOf(process.env, process.pid);
+        let meter: LoadMeter | null = null;
+        const shown = [
+          ...loadFamilies(() => meter?.current() ?? null),
+          ...(following === null ? [] : storeFamilies(() => following.follower.applied)),
+        ];
         process.exitCode = await runAgent(options, takeover === true, log, [
-          (view) => new LoadMeter(view),
+          (view) => {
+            meter = new LoadMeter(view);
+            return meter;
+          },
           (view) => new Routes(view, { socket: bird, reports }),
           (view) => new FitnessLog(view),
-          (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics }),
+          (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics, more: shown }),
           ...(supervision === null ? [] : [reportsTo(supervision)]),
         ]);
       } finally {

@@ -13,12 +13,13 @@ export const EVENTS = {
   takeover: "this process has taken over from another one, or another one from it",
   fitness: "the host has become fit or unfit for packets: problems, by who found them",
   health: "a service of this host has become healthy or unhealthy: service, healthy, reason",
-  probe: "a host answers probes through the tunnel, or does not any more",
   routes: "VIPs are announced or withdrawn, or the routing daemon does not do what it is told",
   bgp: "a BGP session of the routing daemon changed its state",
-  leader: "this process has begun or ceased to conduct, or another one conducts now",
-  decision: "the conductor made other generations of a pool, froze it, or raised an alarm",
-  store: "the store is away or back, or its content was refused",
+  leadership: "this process has begun or ceased to conduct, or cannot stand for election",
+  generations: "the conductor made other generations of a pool: which, and why",
+  alarm: "what an operator has to know of the cluster, by its conductor: raised, or over",
+  store: "the store is away or back",
+  refused: "something in the store was refused: its key, and why",
   metrics: "metrics are served, or cannot be",
 } as const;
 
