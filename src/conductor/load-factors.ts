@@ -10,7 +10,7 @@ export type Factors = Readonly<Record<string, Readonly<Record<string, number>>>>
 export interface LoadView {
   readonly config: Config;
   /** What a host last reported of its load; null: nothing, or nothing recent. */
-  readonly loadOf: (host: string) => HostReport["load"] | null;
+  readonly loadOf: (host: string) => HostReport["load"];
   /** Whether a host of a service's pool takes new flows now: active and healthy. */
   readonly takes: (service: string, host: string) => boolean;
 }
@@ -39,7 +39,7 @@ export const loadSettings = ({
  * Use of a host by what it reported: a service's own measure where it has one, else use of the CPUs and the share of
  * time in which work waited for one, added, so that of two hosts with nothing left the more overloaded shows. null: not known.
  */
-export function useOf(service: ServiceConfig, load: HostReport["load"] | null): number | null {
+export function useOf(service: ServiceConfig, load: HostReport["load"]): number | null {
   if (load === null) return null;
   return service.load === null ? load.cpu + load.pressure : (load.services[service.name] ?? null);
 }

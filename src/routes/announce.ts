@@ -22,7 +22,8 @@ export interface Announcements {
   readonly unfit: string | null;
 }
 
-const cpuOf = (report: HostReport): number => report.load.cpu;
+/** A host whose load is not known has no room. */
+const cpuOf = (report: HostReport): number => report.load?.cpu ?? 1;
 
 /**
  * Whether others would carry what this host lets go: only of the busiest of those that have too much, as long as at least half of the

@@ -113,12 +113,14 @@ const hostReport = z.strictObject({
   /** What is wrong with the host itself, by who found it. */
   problems: z.record(z.string(), z.string()),
   services: z.record(z.string(), health),
-  /** 0..1 each; use of the CPUs and share of time in which work waited for one; by service what its own measure says, 1: full. */
-  load: z.strictObject({
-    cpu: z.number(),
-    pressure: z.number(),
-    services: z.record(z.string(), z.number()),
-  }),
+  /** 0..1 each; use of the CPUs and share of time in which work waited for one; by service what its own measure says, 1: full. null: not known yet, which is not idle. */
+  load: z
+    .strictObject({
+      cpu: z.number(),
+      pressure: z.number(),
+      services: z.record(z.string(), z.number()),
+    })
+    .nullable(),
   /** Flows that the host owns and has seen packets of lately. */
   flows: z.int().nonnegative(),
   /** Routes that it announces. */
