@@ -67,10 +67,15 @@ lab_bridge() {
 
 # lab_plug NODE DEV BRIDGE_NODE BRIDGE MTU ADDRESS/LENGTH...: a veth pair from NODE's DEV to a port of the bridge that is
 # named after NODE.
-lab_plug() {
+lab_plug() { lab_plug_as "$1" "$@"; }
+
+# lab_plug_as PORT NODE DEV ...: the same with another name for the port.
+lab_plug_as() {
+  lab_plug_port=$1
+  shift
   lab_plug_near=$(lab_ns "$1") lab_plug_far=$(lab_ns "$3")
-  ip -n "$lab_plug_far" link add "$1" mtu "$5" type veth peer name "$2" mtu "$5" netns "$lab_plug_near"
-  ip -n "$lab_plug_far" link set "$1" master "$4" up
+  ip -n "$lab_plug_far" link add "$lab_plug_port" mtu "$5" type veth peer name "$2" mtu "$5" netns "$lab_plug_near"
+  ip -n "$lab_plug_far" link set "$lab_plug_port" master "$4" up
   ip -n "$lab_plug_near" link set "$2" up
   lab_plug_node=$1 lab_plug_dev=$2
   shift 5

@@ -6,6 +6,8 @@ import { anycastSpec } from "../lab/anycast-topology.ts";
 import { bgpSpec, runBgpScenario } from "../lab/bgp-scenario.ts";
 import { type ChurnReport, runChurn, unbroken } from "../lab/churn.ts";
 import { renderChurn } from "../lab/churn-report.ts";
+import { runCluster } from "../lab/cluster/cluster.ts";
+import { clusterSpec } from "../lab/cluster/cluster-config.ts";
 import { allWell, DEMO_REQUESTS, renderReport, runDemo } from "../lab/demo.ts";
 import { type LabStatus, labDown, labStatus, labUp, type Progress } from "../lab/lab.ts";
 import { ended, spawnIn } from "../lab/namespace.ts";
@@ -46,6 +48,11 @@ interface ChurnOptions extends UpOptions {
 function labName(text: string): string {
   if (!isLabName(text)) throw new InvalidArgumentError("a lab's name is 1 to 32 of a-z, 0-9 and -");
   return text;
+}
+
+function numberList(text: string): number[] {
+  if (!/^\d+(,\d+)*$/.test(text)) throw new InvalidArgumentError("numbers look like 1,4");
+  return text.split(",").map(Number);
 }
 
 function weightList(text: string): number[] {
@@ -198,6 +205,18 @@ export function register(program: Command, env: CliEnv): void {
       needRoot();
       await interruptible(async (signal) =>
         verdict(await runAnycast(anycastSpec(`anycast-${process.pid}`), progress, signal), options),
+      );
+    });
+
+  lab
+    .command("cluster")
+    .description("a lab of its own, with etcd, conductors and BIRD: what can happen to a cluster happens under load, then down")
+    .option("--only <list>", "numbers of the things that are to happen, like 1,4 (default: all, in order)", numberList)
+    .option("--json", "print the verdicts as JSON")
+    .action(async (options: { only?: number[]; json?: true }) => {
+      needRoot();
+      await interruptible(async (signal) =>
+        verdict(await runCluster(clusterSpec(`cluster-${process.pid}`), options.only ?? null, progress, signal), options),
       );
     });
 

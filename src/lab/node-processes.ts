@@ -57,7 +57,8 @@ const readLog = (lab: string, p: LabProcess): string => {
 function saysReady(lab: string, p: LabProcess): boolean {
   const log = readLog(lab, p);
   if (p.role === "bird") return existsSync(birdSocket(lab, p.node));
-  return p.role === "server" ? log.includes(SERVER_READY) : /"msg":"ready|"ready":true/.test(log);
+  if (p.role === "etcd" || p.role === "conductor") return true;
+  return p.role === "server" || p.role === "churn" ? log.includes(SERVER_READY) : /"msg":"ready|"ready":true/.test(log);
 }
 
 /** Waits until a process is ready. Throws with the last line it wrote when it ends instead or takes too long. */

@@ -9,7 +9,7 @@ const NAMESPACES = "/run/netns";
 /** A process that the lab started in one of its namespaces. */
 export interface LabProcess {
   readonly node: string;
-  readonly role: "agent" | "server" | "bird";
+  readonly role: "agent" | "server" | "bird" | "churn" | "etcd" | "conductor";
   readonly pid: number;
 }
 

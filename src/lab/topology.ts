@@ -18,6 +18,8 @@ export interface LabSpec {
   readonly unprivileged?: boolean;
   /** Whether the router learns by BGP where the VIPs are, from BIRD on each host; else its routes are fixed. */
   readonly bgp?: boolean;
+  /** Members of an etcd cluster that has the wanted parts of the config; else they are in the file of all agents. */
+  readonly members?: number;
 }
 
 export type Family = 4 | 6;
@@ -58,6 +60,15 @@ const NETWORK: Readonly<Record<"s" | "c", Readonly<Record<Family, string>>>> = {
   s: { 4: "10.0.1.", 6: "fd00:1::" },
   c: { 4: "203.0.113.", 6: "2001:db8:c::" },
 };
+
+/** e1, e2, ...: members of the store. */
+export const memberNames = (spec: Pick<LabSpec, "members">): string[] => numbered("e", spec.members ?? 0);
+
+/** Address of a member of the store, on the store's own network. */
+export const memberAddress = (member: string): string => `10.0.2.${20 + Number(member.slice(1))}`;
+
+/** The router's port of a host's link to the store. */
+export const storePort = (host: string): string => `m${host}`;
 
 /** The address of a host or client (`s1`, `c2`). */
 export function addressOf(node: string, family: Family): string {
