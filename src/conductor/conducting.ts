@@ -227,16 +227,16 @@ export class Conducting implements Conducted {
     this.#keptAt = now;
     this.written += generations.length;
     for (const [pool, why] of outcome.changed) {
-      const facts = { event: "decision", pool, serial: serials.get(pool), generation: pools.get(pool)![0]!.id, change };
+      const facts = { event: "generations", pool, serial: serials.get(pool), generation: pools.get(pool)![0]!.id, change };
       this.#work.log.info(facts, `${pool}: new generations: ${why}`);
     }
   }
 
   #tell(alarms: readonly string[]): void {
     const { log } = this.#work;
-    for (const alarm of alarms) if (!this.alarms.includes(alarm)) log.warn({ event: "decision", raised: true }, alarm);
+    for (const alarm of alarms) if (!this.alarms.includes(alarm)) log.warn({ event: "alarm", raised: true }, alarm);
     for (const alarm of this.alarms)
-      if (!alarms.includes(alarm)) log.info({ event: "decision", raised: false }, `over: ${alarm}`);
+      if (!alarms.includes(alarm)) log.info({ event: "alarm", raised: false }, `over: ${alarm}`);
     if (alarms.length !== this.alarms.length || alarms.some((alarm, i) => alarm !== this.alarms[i])) this.alarms = alarms;
   }
 }

@@ -88,7 +88,7 @@ export class Conductor extends EventEmitter<{ change: [] }> {
 
   async #live(told: AbortSignal): Promise<void> {
     const { store, keys, host, leaseSeconds, log } = this.#options;
-    const facts = { event: "leader", host };
+    const facts = { event: "leadership", host };
     while (!told.aborted) {
       try {
         const me = writeRecord("conductor", { host, pid: process.pid, since: Date.now() });
