@@ -5,9 +5,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { AgentProcess } from "../support/agent.ts";
-import { answering, CONFIG, onNeighbour, prepared, unharmed, useOneHost, VIPS } from "../support/one-host.ts";
+import { CONFIG, onNeighbour, prepared, unharmed, useOneHost } from "../support/one-host.ts";
 import { promtool, promtoolObstacle } from "../support/promtool.ts";
-import { logsAgain, stopped, takenOver } from "../support/takeovers.ts";
+import { logsAgain, serves, stopped, takenOver } from "../support/takeovers.ts";
 
 useOneHost();
 
@@ -31,7 +31,7 @@ for (const mode of ["af-packet", "tun"]) {
       const agent = new AgentProcess(prepared(WITH_ALL.replace("af-packet", mode)).args);
       await agent.logged(/^metrics: http:\/\/127\.0\.0\.1:9608\/metrics$/);
       const before = await metrics();
-      assert.deepEqual(await answering(VIPS), VIPS);
+      await serves();
       const after = await metrics();
       for (const text of [before, after]) {
         assert.match(text, /^hafl_info\{/m);
