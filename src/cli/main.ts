@@ -8,6 +8,7 @@ import { VERSION } from "../control/version.ts";
 import * as bench from "./bench.ts";
 import * as capture from "./capture.ts";
 import * as check from "./check.ts";
+import * as conductor from "./conductor.ts";
 import * as down from "./down.ts";
 import type { CliEnv } from "./env.ts";
 import * as installService from "./install-service.ts";
@@ -20,7 +21,7 @@ import * as simulate from "./simulate.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, stats, capture, down, replay, lookup, mtu, simulate, installService, bench, lab];
+const COMMANDS = [check, run, conductor, stats, capture, down, replay, lookup, mtu, simulate, installService, bench, lab];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

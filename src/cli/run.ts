@@ -1,16 +1,18 @@
 /** `hafl run`: the agent. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ConductorAttendant } from "../conductor/attendant.ts";
 import { dryRun } from "../control/agent-place.ts";
+import type { AgentView } from "../control/attendant.ts";
 import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
 import { LoadMeter } from "../load/meter.ts";
-import { loadFamilies, storeFamilies } from "../metrics/cluster.ts";
+import { conductorFamilies, loadFamilies, storeFamilies } from "../metrics/cluster.ts";
 import { MetricsServer } from "../metrics/server.ts";
 import { ReportReader } from "../routes/reports.ts";
 import { Routes } from "../routes/routes.ts";
-import { openSource } from "./config-source.ts";
+import { type Following, openSource } from "./config-source.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
 
@@ -69,9 +71,15 @@ export function register(program: Command, env: CliEnv): void {
         const reports = following === null ? null : new ReportReader(following.store, following.keys);
         const supervision = supervisionOf(process.env, process.pid);
         let meter: LoadMeter | null = null;
+        let candidate: ConductorAttendant | null = null;
+        const conducts = (view: AgentView, store: Following): ConductorAttendant => {
+          candidate = new ConductorAttendant(view, store, config);
+          return candidate;
+        };
         const shown = [
           ...loadFamilies(() => meter?.current() ?? null),
           ...(following === null ? [] : storeFamilies(() => following.follower.applied)),
+          ...(following === null ? [] : conductorFamilies(() => candidate!.state)),
         ];
         process.exitCode = await runAgent(options, takeover === true, log, [
           (view) => {
@@ -80,6 +88,7 @@ export function register(program: Command, env: CliEnv): void {
           },
           (view) => new Routes(view, { socket: bird, reports }),
           (view) => new FitnessLog(view),
+          ...(following === null ? [] : [(view: AgentView) => conducts(view, following)]),
           (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics, more: shown }),
           ...(supervision === null ? [] : [reportsTo(supervision)]),
         ]);

@@ -235,8 +235,7 @@ export class Conducting implements Conducted {
   #tell(alarms: readonly string[]): void {
     const { log } = this.#work;
     for (const alarm of alarms) if (!this.alarms.includes(alarm)) log.warn({ event: "alarm", raised: true }, alarm);
-    for (const alarm of this.alarms)
-      if (!alarms.includes(alarm)) log.info({ event: "alarm", raised: false }, `over: ${alarm}`);
+    for (const alarm of this.alarms) if (!alarms.includes(alarm)) log.info({ event: "alarm", raised: false }, `over: ${alarm}`);
     if (alarms.length !== this.alarms.length || alarms.some((alarm, i) => alarm !== this.alarms[i])) this.alarms = alarms;
   }
 }

@@ -1,6 +1,6 @@
 /** A candidate's life: it stands for election, conducts when it is elected, and stands again when that is over or the store was away. */
 import { EventEmitter } from "node:events";
-import { writeRecord } from "../store/records.ts";
+import { readRecord, writeRecord } from "../store/records.ts";
 import { StoreAway } from "../store/store.ts";
 import { Conducting, Deposed, type Work } from "./conducting.ts";
 import type { Decisions } from "./decide.ts";
@@ -9,8 +9,6 @@ import { elect, type Term } from "./election.ts";
 export interface ConductorOptions extends Omit<Work, "by"> {
   /** Name of the host, or of the machine that is none. */
   readonly host: string;
-  /** Of the lease, s. */
-  readonly leaseSeconds: () => number;
 }
 
 /** For logs and metrics. */
@@ -28,6 +26,8 @@ export interface ConductorState {
   readonly decisions: Decisions;
 }
 
+/** Of the lease while nothing says otherwise, s. */
+const LEASE_SECONDS = 5;
 /** Between two attempts while the store is away, ms; a part of it by chance. */
 const RETRY_MS = 1000;
 
@@ -42,6 +42,8 @@ export class Conductor extends EventEmitter<{ change: [] }> {
   #elections = 0;
   #rejected = 0;
   #written = 0;
+  /** What was said last of why there is no election. */
+  #complaint: string | null = null;
 
   constructor(options: ConductorOptions) {
     super();
@@ -87,28 +89,40 @@ export class Conductor extends EventEmitter<{ change: [] }> {
   }
 
   async #live(told: AbortSignal): Promise<void> {
-    const { store, keys, host, leaseSeconds, log } = this.#options;
+    const { store, keys, host, log } = this.#options;
     const facts = { event: "leadership", host };
     while (!told.aborted) {
       try {
         const me = writeRecord("conductor", { host, pid: process.pid, since: Date.now() });
-        const term = await elect(store, keys.conductor, me, leaseSeconds(), told);
+        const term = await elect(store, keys.conductor, me, await this.#leaseSeconds(), told);
         this.#answers(true);
         if (term === null) continue;
         this.#elections++;
+        this.#complaint = null;
         log.info({ ...facts, conducts: true }, "elected: this host conducts now");
         const why = await this.#conduct(term, told);
         log.info({ ...facts, conducts: false }, `conducts no longer: ${why}`);
       } catch (error) {
         if (told.aborted) break;
-        if (!(error instanceof StoreAway))
-          log.error({ err: error, ...facts }, `cannot be conductor: ${(error as Error).message}`);
-        else if (this.#storeAnswers) log.warn(facts, `the store is away, no election: ${error.message}`);
+        const said =
+          error instanceof StoreAway ? "the store is away, no election" : `cannot conduct: ${(error as Error).message}`;
+        if (said !== this.#complaint) log.error({ err: error, ...facts }, said);
+        this.#complaint = said;
         this.#answers(false);
         await pause(RETRY_MS * (0.5 + Math.random()), told);
       }
     }
     this.#become("off");
+  }
+
+  /** As what is wanted says. Rejects as the store does. */
+  async #leaseSeconds(): Promise<number> {
+    const { store, keys, readWanted } = this.#options;
+    const { entries } = await store.read(keys.wanted);
+    const own = entries.find(({ key }) => key === keys.wanted);
+    const read = own === undefined ? null : readRecord("wanted", own.key, own.value);
+    const result = read !== null && "record" in read ? readWanted(read.record) : null;
+    return result !== null && "config" in result ? result.config.conductor.leaseSeconds : LEASE_SECONDS;
   }
 
   /** One term, to its end. Returns why it has ended. */

@@ -66,7 +66,6 @@ function conductor(store: MemoryStore, host: string): Conductor {
     host,
     log: pino({ level: "silent" }),
     readWanted: ({ config, change }) => parseConfig(config, `change ${change}`),
-    leaseSeconds: () => 5,
     settleMs: 0,
   });
   running.push(one);
