@@ -12,6 +12,7 @@ import { after, before } from "node:test";
 import { ip, sysctl, until } from "./netns.ts";
 import { agentFolder } from "./unprivileged.ts";
 
+/** The machine that tests run on is often overloaded; the agent is not to care. */
 export const CONFIG = `cluster: test
 seed: 0123456789abcdef0123456789abcdef
 hosts:
@@ -22,6 +23,7 @@ services:
     ports: { tcp: [8080] }
 table: { size: 1009 }
 io: { mode: af-packet, uplink: up0, workers: 2 }
+load: { overload: 1 }
 `;
 export const DIPS = ["10.9.9.1", "[fd09::1]"];
 export const VIPS = ["192.0.2.10", "[2001:db8::10]"];
