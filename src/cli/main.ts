@@ -5,12 +5,16 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { Failure } from "../control/failure.ts";
 import { VERSION } from "../control/version.ts";
+import * as apply from "./apply.ts";
 import * as bench from "./bench.ts";
 import * as capture from "./capture.ts";
 import * as check from "./check.ts";
 import * as conductor from "./conductor.ts";
 import * as down from "./down.ts";
+import * as drain from "./drain.ts";
 import type { CliEnv } from "./env.ts";
+import * as history from "./history.ts";
+import * as hosts from "./hosts.ts";
 import * as installService from "./install-service.ts";
 import * as lab from "./lab.ts";
 import * as lookup from "./lookup.ts";
@@ -21,7 +25,25 @@ import * as simulate from "./simulate.ts";
 import * as stats from "./stats.ts";
 
 /** In the order in which `hafl help` lists them. */
-const COMMANDS = [check, run, conductor, stats, capture, down, replay, lookup, mtu, simulate, installService, bench, lab];
+const COMMANDS = [
+  check,
+  run,
+  conductor,
+  apply,
+  history,
+  drain,
+  hosts,
+  stats,
+  capture,
+  down,
+  replay,
+  lookup,
+  mtu,
+  simulate,
+  installService,
+  bench,
+  lab,
+];
 
 /** Commander's message as one line of ours. What a command reports by itself has lines of its own. */
 function usageError(text: string): string {

@@ -1,7 +1,7 @@
 /** The one YAML file of a cluster without a store of its own, as the file store sees it: what is wanted, beside what is this host's own. */
 import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { type Document, isMap, parseDocument } from "yaml";
+import { isMap, isScalar, parseDocument } from "yaml";
 import { LOCAL_PARTS } from "../control/config-schema.ts";
 import { readRecord, type WantedRecord, writeRecord } from "./records.ts";
 import { StoreRefused } from "./store.ts";
@@ -18,33 +18,70 @@ export function readWantedFile(path: string): string | null {
   }
 }
 
-const asMap = (text: string): Document.Parsed | null => {
+const isLocal = (key: string): boolean => LOCAL_PARTS.includes(key);
+
+/** A part of a config with the comment right above it, and all up to the next one. */
+interface Piece {
+  readonly key: string;
+  readonly text: string;
+}
+
+const endsLine = (text: string): string => (text === "" || text.endsWith("\n") ? text : `${text}\n`);
+
+/** A config in pieces, behind what stands above the first; null where it cannot be cut so. */
+function inPieces(text: string): { readonly head: string; readonly pieces: readonly Piece[] } | null {
   const document = parseDocument(text);
-  return document.errors.length === 0 && isMap(document.contents) ? document : null;
-};
-const isLocal = (key: unknown): boolean => LOCAL_PARTS.some((part) => part === String(key));
+  const { contents } = document;
+  if (document.errors.length > 0 || !isMap(contents) || contents.flow) return null;
+  const starts: { key: string; at: number }[] = [];
+  for (const { key } of contents.items) {
+    if (!isScalar(key) || !key.range) return null;
+    const [at] = key.range;
+    if (at > 0 && text[at - 1] !== "\n") return null;
+    starts.push({ key: String(key.value), at: withComment(text, at) });
+  }
+  const pieces = starts.map(({ key, at }, i) => ({ key, text: endsLine(text.slice(at, starts[i + 1]?.at)) }));
+  return { head: text.slice(0, starts[0]?.at), pieces };
+}
+
+/** Where the lines begin that are nothing but comment right above the line at `at`. */
+function withComment(text: string, at: number): number {
+  for (let start = at; ; ) {
+    const before = text.lastIndexOf("\n", start - 2) + 1;
+    if (before === start || text[before] !== "#") return start;
+    start = before;
+  }
+}
+
+const join = (pieces: readonly Piece[]): string => pieces.map(({ text }) => text).join("");
 
 /** The wanted parts of a config file, with their comments; all of a text that is no such file: who reads it says what is wrong. */
 export function wantedOf(text: string): string {
-  const document = asMap(text);
-  if (document === null) return text;
-  for (const part of LOCAL_PARTS) document.delete(part);
-  return document.toString({ lineWidth: 0 });
+  const cut = inPieces(text);
+  return cut === null ? text : join(cut.pieces.filter(({ key }) => !isLocal(key)));
 }
 
-/** The file's text with other wanted parts; its local ones stay. Throws a StoreRefused when they do not go together. */
+/**
+ * The file's text with other wanted parts; its local ones stay, and each part in its place. Throws a StoreRefused when they do not go
+ * together.
+ */
 export function withWanted(text: string | null, config: string, path: string): string {
-  const document = asMap(config);
-  if (document === null || !isMap(document.contents)) throw new StoreRefused(`${path}: what is to be written is no config`);
-  const old = text === null ? null : asMap(text);
-  if (text !== null && old === null)
-    throw new StoreRefused(`${path}: not YAML any more (repair it first: it has this host's own parts)`);
-  const local = old !== null && isMap(old.contents) ? old.contents.items.filter(({ key }) => isLocal(key)) : [];
-  document.contents.items.unshift(...(local as typeof document.contents.items));
+  const next = inPieces(config);
+  if (next === null) throw new StoreRefused(`${path}: what is to be written is no config in lines, one part below the other`);
+  if (text === null) return config;
+  const old = inPieces(text);
+  if (old === null) throw new StoreRefused(`${path}: not YAML in lines any more (repair it first: it has this host's own parts)`);
+  const wanted = next.pieces.filter(({ key }) => !isLocal(key));
+  const added = wanted.filter(({ key }) => !old.pieces.some((piece) => piece.key === key));
+  const kept = old.pieces.flatMap((piece) => (isLocal(piece.key) ? piece : (wanted.find(({ key }) => key === piece.key) ?? [])));
+  const whole = old.head + join([...kept, ...added]);
   try {
-    return document.toString({ lineWidth: 0 });
+    const document = parseDocument(whole);
+    if (document.errors.length > 0) throw document.errors[0]!;
+    document.toJS();
+    return whole;
   } catch (error) {
-    throw new StoreRefused(`${path}: ${(error as Error).message} (write out what \`*\` stands for)`);
+    throw new StoreRefused(`${path}: ${(error as Error).message.split("\n")[0]} (write out what \`*\` stands for)`);
   }
 }
 

@@ -16,8 +16,10 @@ export interface Current {
   readonly revision: number;
   /** What is wrong with what lies there; null: nothing. */
   readonly broken: string | null;
-  /** The highest change that any host says it has applied. */
+  /** The highest change that any host says it has applied, or the conductor that somebody has to be above. */
   readonly applied: number;
+  /** Why a host refuses it although it can be read; null: none does. */
+  readonly disputed: string | null;
 }
 
 /** What is to be wanted. */
@@ -30,21 +32,34 @@ export interface Wish {
 
 /** Reads what is wanted now. Rejects as the store does. */
 export async function readCurrent(store: Store, keys: ClusterKeys): Promise<Current> {
-  const [wanted, hosts] = await Promise.all([store.read(keys.wanted), store.read(keys.allHosts)]);
-  const applied = hosts.entries.flatMap(({ key, value }) => changesOf(readRecord("hostReport", key, value)));
-  const found = wanted.entries.find(({ key }) => key === keys.wanted);
-  const most = applied.reduce((a, b) => Math.max(a, b), 0);
-  if (found === undefined) return { record: null, revision: 0, broken: null, applied: most };
-  const read = readRecord("wanted", found.key, found.value);
-  return {
-    record: "record" in read ? read.record : null,
-    broken: "error" in read ? read.error : null,
-    revision: found.revision,
-    applied: most,
+  const [wanted, hosts, decisions] = await Promise.all([
+    store.read(keys.wanted),
+    store.read(keys.allHosts),
+    store.read(keys.decisions),
+  ]);
+  const held = decisions.entries.flatMap(({ key, value }) => {
+    const read = readRecord("decisions", key, value);
+    return "record" in read ? [read.record.turnedBack ?? 0] : [];
+  });
+  const reports = hosts.entries.flatMap(({ key, value }): HostReport[] => {
+    const read = readRecord("hostReport", key, value);
+    return "record" in read ? [read.record] : [];
+  });
+  const told = {
+    applied: [...reports.map(({ change }) => change), ...held].reduce((a, b) => Math.max(a, b), 0),
+    disputed: reports.find(({ refused }) => refused?.startsWith(keys.wanted) && TURNED_BACK.test(refused))?.refused ?? null,
   };
+  const found = wanted.entries.find(({ key }) => key === keys.wanted);
+  if (found === undefined) return { record: null, revision: 0, broken: null, ...told };
+  const { revision } = found;
+  const read = readRecord("wanted", found.key, found.value);
+  return "record" in read
+    ? { record: read.record, revision, broken: null, ...told }
+    : { record: null, revision, broken: read.error, ...told };
 }
 
-const changesOf = (read: { record: HostReport } | { error: string }): number[] => ("record" in read ? [read.record.change] : []);
+/** As hosts say it (followed.ts). */
+const TURNED_BACK = /has been turned back/;
 
 /** Changes that are remembered, oldest first; what cannot be read is left out. Rejects as the store does. */
 export async function readHistory(store: Store, keys: ClusterKeys): Promise<WantedRecord[]> {
