@@ -236,7 +236,8 @@ export class Agent implements Giver {
   /** What those beside the data plane see of it. */
   view(board: FitnessBoard): AgentView {
     const [log, place, runtimeDir] = [this.#log, this.#place, this.#holdings.claim.dir];
-    return { log, place, runtimeDir, board, config: () => this.#config, generation: () => this.generation };
+    const now = { config: () => this.#config, network: () => this.#desired!, generation: () => this.generation };
+    return { log, place, runtimeDir, board, ...now };
   }
 
   /** Who is told of each config that has become current. */

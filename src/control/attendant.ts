@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { Place } from "./agent-place.ts";
 import type { Config } from "./config.ts";
 import type { FitnessBoard } from "./fitness.ts";
+import type { Desired } from "./plan.ts";
 
 /** What an attendant is given of the agent it serves. */
 export interface AgentView {
@@ -13,6 +14,8 @@ export interface AgentView {
   readonly board: FitnessBoard;
   /** The config that is current. */
   config(): Config;
+  /** What the agent wants of the host's network; another object after each change. */
+  network(): Desired;
   /** Generation of the forwarding tables. */
   generation(): number;
 }

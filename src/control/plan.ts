@@ -67,8 +67,10 @@ const host = (apply: Step | null, undo: Step | null): Action => ({ scope: "host"
 const ipStep = (family: Family, ...args: string[]): Step => ({ ip: [`-${family}`, ...args] });
 
 const families = (state: HostState): Family[] => FAMILIES.filter((family) => state.rules[family] !== null);
-const isOurs = (rule: Rule): boolean => rule.protocol === PROTOCOL;
-const isLocal = (rule: Rule): boolean =>
+/** Whether a rule was made by an instance of ours. */
+export const isOurs = (rule: Rule): boolean => rule.protocol === PROTOCOL;
+/** Whether a rule looks up the local table, for every packet. */
+export const isLocal = (rule: Rule): boolean =>
   rule.table === "local" && rule.src === "all" && rule.iif === undefined && rule.action === undefined;
 
 /** A table for this instance: by its name, the next free one when another instance is there already. */
@@ -197,7 +199,7 @@ export const keepPorts = ({ tun, uplink, egress }: Desired): Action[] =>
     : [];
 
 /** Whether an address is to be on this host: an egress IP only where programs may send from it. */
-const belongsHere = (vip: Prefix, { egress }: Desired): boolean =>
+export const belongsHere = (vip: Prefix, { egress }: Desired): boolean =>
   !egress.some(({ ip, ranges }) => ranges.length === 0 && formatAddress(ip) === formatPrefix(vip));
 
 /** Takes one VIP over: its routes in our table first, then the address, so that the kernel never answers for it by itself. */

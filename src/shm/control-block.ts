@@ -42,6 +42,9 @@ export const markSeen = (words: Int32Array, worker: number, generation: number):
   Atomics.store(words, SEEN + worker, generation);
 };
 
+/** The generation that a worker has seen last; 0: it does not run. */
+export const seenGeneration = (words: Int32Array, worker: number): number => Atomics.load(words, SEEN + worker);
+
 /** A worker reads no bank until it marks one again. */
 export const markIdle = (words: Int32Array, worker: number): void => {
   Atomics.store(words, SEEN + worker, 0);

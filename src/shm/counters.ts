@@ -71,6 +71,11 @@ export function countVerdict(block: Float64Array, verdict: number, packets: numb
 /** Position of a worker counter in its block. */
 export const counterAt = (name: WorkerCounter): number => WORKER_AT + WORKER_COUNTERS.indexOf(name);
 
+const TURNS = (["uplinkBursts", "gueBursts", "waits"] as const).map(counterAt);
+
+/** How often a worker has taken a burst or found that there was none: it grows once a second at least while the worker runs. */
+export const turnsOf = (block: Float64Array): number => TURNS.reduce((sum, at) => sum + block[at]!, 0);
+
 /** Counts packets and bytes sent to a host. */
 export function countSent(block: Float64Array, host: number, packets: number, bytes: number): void {
   const at = HOSTS_AT + host * HOST_STRIDE;

@@ -22,6 +22,7 @@ export const CWR = 0x80;
 export const sourcePort = (b: DataView, l4: number): number => b.getUint16(l4);
 export const destinationPort = (b: DataView, l4: number): number => b.getUint16(l4 + 2);
 export const sequence = (b: DataView, tcp: number): number => b.getUint32(tcp + SEQUENCE);
+export const acknowledgment = (b: DataView, tcp: number): number => b.getUint32(tcp + ACKNOWLEDGMENT);
 export const flags = (b: DataView, tcp: number): number => b.getUint8(tcp + FLAGS);
 export const checksumOf = (b: DataView, tcp: number): number => b.getUint16(tcp + TCP_CHECKSUM);
 /** Header length in bytes with options, 20 to 60. */
@@ -39,6 +40,14 @@ export const checkTcp = (b: DataView, tcp: number, available: number): boolean =
 
 export function setSequence(b: DataView, tcp: number, value: number): void {
   b.setUint32(tcp + SEQUENCE, value);
+}
+
+export function setAcknowledgment(b: DataView, tcp: number, value: number): void {
+  b.setUint32(tcp + ACKNOWLEDGMENT, value);
+}
+
+export function setWindow(b: DataView, tcp: number, value: number): void {
+  b.setUint16(tcp + WINDOW, value);
 }
 
 export function setFlags(b: DataView, tcp: number, value: number): void {
@@ -60,4 +69,12 @@ export function writeTcp(b: DataView, tcp: number, source: number, destination: 
   b.setUint16(tcp + WINDOW, 0xffff);
   setTcpChecksum(b, tcp, 0);
   b.setUint16(tcp + URGENT, 0);
+}
+
+export const MSS_OPTION = 4;
+
+/** Writes the option that names the largest segment the sender takes (RFC 9293, 3.7.1) behind the 20 bytes of a header, and counts it in. */
+export function writeMss(b: DataView, tcp: number, mss: number): void {
+  b.setUint8(tcp + DATA_OFFSET, ((TCP_HEADER + MSS_OPTION) / 4) << 4);
+  b.setUint32(tcp + TCP_HEADER, (2 << 24) | (MSS_OPTION << 16) | mss);
 }
