@@ -7,6 +7,9 @@ import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
 import { reportsTo, supervisionOf } from "../control/service-manager.ts";
+import { OwnChecks } from "../health/own-checks.ts";
+import { Prober } from "../health/prober.ts";
+import { SelfCheck } from "../health/self-check.ts";
 import { LoadMeter } from "../load/meter.ts";
 import { conductorFamilies, loadFamilies, storeFamilies } from "../metrics/cluster.ts";
 import { MetricsServer } from "../metrics/server.ts";
@@ -86,6 +89,9 @@ export function register(program: Command, env: CliEnv): void {
             meter = new LoadMeter(view);
             return meter;
           },
+          (view) => new OwnChecks(view),
+          (view) => new SelfCheck(view, { storeAge: () => following?.follower.applied.ageSeconds ?? null }),
+          ...(following === null ? [] : [(view: AgentView) => new Prober(view, following.store)]),
           (view) => new Routes(view, { socket: bird, reports }),
           (view) => new FitnessLog(view),
           ...(following === null ? [] : [(view: AgentView) => conducts(view, following)]),

@@ -6,6 +6,7 @@ import { readSysctl } from "../control/host-state.ts";
 import { clusterKeys } from "../store/keys.ts";
 import { LeasedRecord } from "../store/leased-record.ts";
 import { type ProbesRecord, writeRecord } from "../store/records.ts";
+import { cut } from "../store/reporter.ts";
 import type { Store } from "../store/store.ts";
 import { formatAddress } from "../wire/address.ts";
 import type { Standing } from "./finding.ts";
@@ -70,7 +71,7 @@ export class Prober implements Attendant {
     const ports = probePorts(readSysctl("net/ipv4/ip_local_port_range"));
     this.#tunnel = new ProbeTunnel(place.host.dips, config().gue.port, ports);
     const key = clusterKeys(config().cluster).probes(place.host.name);
-    this.#record = new LeasedRecord(this.#store, key, () => this.#asRecord(), log);
+    this.#record = new LeasedRecord(this.#store, key, "probes", () => this.#asRecord(), log);
     this.changed(config());
   }
 
@@ -92,15 +93,15 @@ export class Prober implements Attendant {
     }
     for (const [key, aim] of aims) if (!this.#watches.has(key)) this.#begin(key, aim, config, tunnel);
     tunnel.keep(new Set(config.hosts.flatMap(({ dips }) => dips.map(formatAddress))));
-    this.#record!.changed();
+    this.#record!.now();
   }
 
-  async stop(): Promise<void> {
+  async stop(handedOver: boolean): Promise<void> {
     for (const { watch } of this.#watches.values()) watch.stop();
     this.#watches.clear();
     this.#tunnel?.close();
     this.#tunnel = null;
-    await this.#record?.close();
+    await this.#record?.stop(handedOver);
   }
 
   #begin(key: string, aim: Aim, config: Config, tunnel: ProbeTunnel): void {
@@ -119,10 +120,10 @@ export class Prober implements Attendant {
 
   #say(host: string, service: string, { healthy, finding }: Standing): void {
     const { log } = this.#view;
-    const facts = { host, service, healthy, outcome: finding.outcome, reason: finding.reason };
+    const facts = { event: "probe", host, service, healthy, outcome: finding.outcome, reason: finding.reason };
     if (healthy) log.info(facts, `probes of ${service} on ${host}: answered`);
     else log.warn(facts, `probes of ${service} on ${host}: ${finding.reason}`);
-    this.#record?.changed();
+    this.#record?.now();
   }
 
   #asRecord(): string {
@@ -132,7 +133,7 @@ export class Prober implements Attendant {
     for (const { watch, aim } of fit ? this.#watches.values() : []) {
       const { healthy, finding } = watch.standing;
       if (healthy === null) continue;
-      const found = { healthy, reason: finding.reason, outcome: finding.outcome };
+      const found = { healthy, reason: cut(finding.reason), outcome: finding.outcome };
       hosts[aim.host.name] = { ...hosts[aim.host.name], [aim.service.name]: found };
     }
     return writeRecord("probes", { host: this.#view.place.host.name, when: Date.now(), hosts });

@@ -5,7 +5,7 @@ import { countersPath, mapControl } from "../io/runtime-files.ts";
 import { controlWords, currentGeneration, seenGeneration } from "../shm/control-block.ts";
 import { countersBytes, turnsOf, workerBlock } from "../shm/counters.ts";
 import { readHostFacts } from "./host-facts.ts";
-import { networkProblems, type Problems, type Pulse, SOURCES, type Source, WorkerPulses } from "./own-problems.ts";
+import { networkProblems, type Problems, type Pulse, SOURCES, WorkerPulses } from "./own-problems.ts";
 
 /** From one look to the next, ms. Each asks `ip` once for each family. */
 const ROUND_MS = 2000;
@@ -58,11 +58,12 @@ export class SelfCheck implements Attendant {
     const workers = this.#pulses.judge(pulses, generation);
     const network = await this.#lookAtNetwork();
     if (this.#over) return;
-    this.#say("workers", workers);
-    this.#say("store", this.#tooOld());
+    const { board } = this.#view;
+    board.problem("workers", workers);
+    board.problem("store", this.#tooOld());
     if (network !== null)
       for (const source of SOURCES)
-        if (source !== "workers" && source !== "store") this.#say(source, network.get(source) ?? null);
+        if (source !== "workers" && source !== "store") board.problem(source, network.get(source) ?? null);
     this.#timer = setTimeout(() => void this.#round(), ROUND_MS);
     this.#timer.unref();
   }
@@ -89,14 +90,5 @@ export class SelfCheck implements Attendant {
     const age = this.#storeAge();
     if (maxAge === null || age === null || age <= maxAge) return null;
     return `the tables are too old: the store has been out of reach for ${Math.round(age)} s, more than ${maxAge} (health.maxAge)`;
-  }
-
-  #say(source: Source, text: string | null): void {
-    const { board, log } = this.#view;
-    const before = board.problems.get(source) ?? null;
-    if (before === text) return;
-    board.problem(source, text);
-    if (text === null) log.info({ source }, `${source}: as it should be again`);
-    else log.error({ source, problem: text }, `not fit for packets: ${source}: ${text}`);
   }
 }

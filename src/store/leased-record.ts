@@ -1,82 +1,103 @@
-/** A record that is in the store as long as its writer lives, and is written anew while it does. */
+/** A record that says something of its writer: written when that changes, and anew every few seconds; leased, it goes away with its writer. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { RENEW_MS } from "./records.ts";
-import type { Lease, Store } from "./store.ts";
+import { type Lease, type Store, StoreAway } from "./store.ts";
 
-/** Seconds after which a record of a writer that died is gone. */
+/** The record goes away so long after its writer was heard of last, s. */
 const LEASE_SECONDS = 15;
 /** Changes that come together are written together, ms. */
-const GATHER_MS = 50;
+const TOGETHER_MS = 100;
+/** Pause after a write that failed, and the longest one, ms. */
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 10_000;
 
 export class LeasedRecord {
   readonly #store: Store;
   readonly #key: string;
-  readonly #value: () => string;
+  readonly #name: string;
+  readonly #value: () => Promise<string> | string;
   readonly #log: Logger;
+  readonly #told = new AbortController();
   #lease: Lease | null = null;
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
-  #due = 0;
-  #failed = false;
-  #closed = false;
+  #running: Promise<void>;
+  /** Something is to be written; who waits for that. */
+  #changed = false;
+  #wake: () => void = () => {};
 
-  /** `value` is asked each time the record is written. */
-  constructor(store: Store, key: string, value: () => string, log: Logger) {
+  /** `name` is what the log calls it; `value` is asked each time it is written. */
+  constructor(store: Store, key: string, name: string, value: () => Promise<string> | string, log: Logger) {
     this.#store = store;
     this.#key = key;
+    this.#name = name;
     this.#value = value;
     this.#log = log;
-    this.#in(0);
+    this.#running = this.#run();
   }
 
-  /** The value is another: it is written soon. */
-  changed(): void {
-    this.#in(GATHER_MS);
+  /** Has it written soon: something of it has changed. */
+  readonly now = (): void => {
+    this.#changed = true;
+    this.#wake();
+  };
+
+  /** The record goes away, unless another process goes on with it. */
+  async stop(handedOver: boolean): Promise<void> {
+    this.#told.abort();
+    this.#wake();
+    await this.#running;
+    if (handedOver) return;
+    await this.#lease?.revoke().catch((err: Error) => {
+      this.#log.info({ err }, `the ${this.#name} of this host stays in the store for ${LEASE_SECONDS} s: ${err.message}`);
+    });
   }
 
-  /** Takes the record out of the store, if that can be had at all. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#writing;
-    await this.#lease?.revoke().catch(() => {});
-  }
-
-  #in(ms: number): void {
-    const due = performance.now() + ms;
-    if (this.#closed || (this.#timer !== undefined && this.#due <= due)) return;
-    clearTimeout(this.#timer);
-    this.#due = due;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#writing = this.#writing.then(() => this.#write());
-    }, ms);
-    this.#timer.unref();
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#told.signal.aborted) {
+      this.#changed = false;
+      try {
+        await this.#write();
+        if (failures > 0) this.#log.info(`the store has the ${this.#name} of this host again`);
+        failures = 0;
+      } catch (error) {
+        // Its lease may be what is wrong.
+        if (!(error instanceof StoreAway)) this.#lease = null;
+        if (failures++ === 0)
+          this.#log.warn({ err: error }, `the store does not get the ${this.#name} of this host: ${(error as Error).message}`);
+      }
+      await this.#rest(failures);
+    }
   }
 
   async #write(): Promise<void> {
-    if (this.#closed) return;
-    try {
-      const lease = this.#lease ?? (await this.#begin());
-      await this.#store.commit([], [{ key: this.#key, value: this.#value(), lease }]);
-      if (this.#failed) this.#log.info({ key: this.#key }, `${this.#key} is written again`);
-      this.#failed = false;
-    } catch (error) {
-      // Once: the store's own troubles are told of by who follows it.
-      if (!this.#failed)
-        this.#log.warn({ err: error, key: this.#key }, `${this.#key} cannot be written: ${(error as Error).message}`);
-      this.#failed = true;
+    const lease = this.#lease ?? (await this.#store.lease(LEASE_SECONDS));
+    if (this.#lease === null) {
+      this.#lease = lease;
+      void lease.lost.then(() => {
+        if (this.#lease !== lease) return;
+        this.#lease = null;
+        this.now();
+      });
     }
-    this.#in(RENEW_MS);
+    await this.#store.commit([], [{ key: this.#key, value: await this.#value(), lease }]);
   }
 
-  async #begin(): Promise<Lease> {
-    const lease = await this.#store.lease(LEASE_SECONDS);
-    this.#lease = lease;
-    void lease.lost.then(() => {
-      if (this.#lease === lease) this.#lease = null;
-      this.#in(0);
+  /** Until the next is due: soon when something changes, later when the store is away. */
+  async #rest(failures: number): Promise<void> {
+    const { signal } = this.#told;
+    const nap = (ms: number): Promise<void> => sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+    if (failures > 0) return nap(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** (failures - 1)) * (0.75 + Math.random() / 2));
+    await nap(TOGETHER_MS);
+    if (this.#changed || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, RENEW_MS - TOGETHER_MS);
+      timer.unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
-    return lease;
+    this.#wake = () => {};
   }
 }

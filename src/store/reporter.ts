@@ -1,9 +1,9 @@
 /** What a host says of itself in the store: written when something of it changes, and anew every few seconds, leased. */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentView, Attendant } from "../control/attendant.ts";
 import type { ClusterKeys } from "./keys.ts";
-import { type HostReport, MAX_RECORD_BYTES, RENEW_MS, writeRecord } from "./records.ts";
-import { type Lease, type Store, StoreAway } from "./store.ts";
+import { LeasedRecord } from "./leased-record.ts";
+import { type HostReport, MAX_RECORD_BYTES, writeRecord } from "./records.ts";
+import type { Store } from "./store.ts";
 
 /** What of the store's content the host goes by. */
 export type Applied = Pick<HostReport, "change" | "ageSeconds" | "serials" | "refused">;
@@ -17,17 +17,11 @@ export interface ReportSources {
   flows(): number | Promise<number>;
 }
 
-/** The report goes away so long after its host was heard of last, s. */
-const LEASE_SECONDS = 15;
-/** Changes that come together are written together, ms. */
-const TOGETHER_MS = 100;
-/** Pause after a write that failed, and the longest one, ms. */
-const RETRY_MS = 500;
-const RETRY_MAX_MS = 10_000;
 /** Of a reason, which may quote what a service answered. */
 const REASON_LENGTH = 200;
 
-const cut = (text: string): string => (text.length > REASON_LENGTH ? `${text.slice(0, REASON_LENGTH - 1)}…` : text);
+/** Shortens a reason. */
+export const cut = (text: string): string => (text.length > REASON_LENGTH ? `${text.slice(0, REASON_LENGTH - 1)}…` : text);
 
 /** The report at this moment. */
 export async function reportOf(view: AgentView, sources: ReportSources, when: number): Promise<Omit<HostReport, "format">> {
@@ -66,12 +60,7 @@ export class Reporter implements Attendant {
   readonly #store: Store;
   readonly #key: string;
   readonly #sources: ReportSources;
-  readonly #told = new AbortController();
-  #lease: Lease | null = null;
-  #running: Promise<void> = Promise.resolve();
-  /** Something is to be written; who waits for that. */
-  #changed = false;
-  #wake: () => void = () => {};
+  #record: LeasedRecord | null = null;
 
   constructor(view: AgentView, store: Store, keys: ClusterKeys, sources: ReportSources) {
     this.#view = view;
@@ -82,7 +71,8 @@ export class Reporter implements Attendant {
 
   start(): void {
     this.#view.board.on("change", this.now);
-    this.#running = this.#run();
+    const text = async (): Promise<string> => reportText(await reportOf(this.#view, this.#sources, Date.now()));
+    this.#record = new LeasedRecord(this.#store, this.#key, "report", text, this.#view.log);
   }
 
   changed(): void {
@@ -90,71 +80,11 @@ export class Reporter implements Attendant {
   }
 
   /** Has the report written soon: something of it has changed. */
-  readonly now = (): void => {
-    this.#changed = true;
-    this.#wake();
-  };
+  readonly now = (): void => this.#record?.now();
 
   /** The report goes away, unless another process goes on with it. */
   async stop(handedOver: boolean): Promise<void> {
     this.#view.board.off("change", this.now);
-    this.#told.abort();
-    this.#wake();
-    await this.#running;
-    if (handedOver) return;
-    await this.#lease?.revoke().catch((err: Error) => {
-      this.#view.log.info({ err }, `the report of this host stays in the store for ${LEASE_SECONDS} s: ${err.message}`);
-    });
-  }
-
-  async #run(): Promise<void> {
-    const { log } = this.#view;
-    let failures = 0;
-    while (!this.#told.signal.aborted) {
-      this.#changed = false;
-      try {
-        await this.#write();
-        if (failures > 0) log.info("the store has the report of this host again");
-        failures = 0;
-      } catch (error) {
-        // Its lease may be what is wrong.
-        if (!(error instanceof StoreAway)) this.#lease = null;
-        if (failures++ === 0)
-          log.warn({ err: error }, `the store does not get the report of this host: ${(error as Error).message}`);
-      }
-      await this.#rest(failures);
-    }
-  }
-
-  async #write(): Promise<void> {
-    const lease = this.#lease ?? (await this.#store.lease(LEASE_SECONDS));
-    if (this.#lease === null) {
-      this.#lease = lease;
-      void lease.lost.then(() => {
-        if (this.#lease !== lease) return;
-        this.#lease = null;
-        this.now();
-      });
-    }
-    const value = reportText(await reportOf(this.#view, this.#sources, Date.now()));
-    await this.#store.commit([], [{ key: this.#key, value, lease }]);
-  }
-
-  /** Until the next is due: soon when something changes, later when the store is away. */
-  async #rest(failures: number): Promise<void> {
-    const { signal } = this.#told;
-    const nap = (ms: number): Promise<void> => sleep(ms, undefined, { signal, ref: false }).catch(() => {});
-    if (failures > 0) return nap(Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** (failures - 1)) * (0.75 + Math.random() / 2));
-    await nap(TOGETHER_MS);
-    if (this.#changed || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, RENEW_MS - TOGETHER_MS);
-      timer.unref();
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wake = () => {};
+    await this.#record?.stop(handedOver);
   }
 }

@@ -52,7 +52,15 @@ const place = {
   uplink: { device: "up0", link: 1 },
   mtu: 1500,
 } as AgentView["place"];
-const view: AgentView = { log, place, runtimeDir: dir, board, config: () => config, generation: () => publisher.generation };
+const view: AgentView = {
+  log,
+  place,
+  runtimeDir: dir,
+  board,
+  config: () => config,
+  network: () => assert.fail("metrics do not look at it"),
+  generation: () => publisher.generation,
+};
 let publisher: Publisher;
 let server: MetricsServer;
 

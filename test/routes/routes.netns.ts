@@ -112,6 +112,7 @@ class Agent implements AgentView {
   }
   config = (): Config => this.current;
   generation = (): number => 1;
+  network = (): never => assert.fail("routes do not look at it");
 
   async begin(): Promise<void> {
     await this.routes.prepare();

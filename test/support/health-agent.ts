@@ -4,6 +4,7 @@
  */
 
 import { createLogger } from "../../src/cli/logger.ts";
+import { FileSource } from "../../src/control/config-source.ts";
 import { runAgent } from "../../src/control/run-agent.ts";
 import { OwnChecks } from "../../src/health/own-checks.ts";
 import { Prober } from "../../src/health/prober.ts";
@@ -24,7 +25,8 @@ store.watch("/", 0, {
   },
   lost: () => {},
 });
-const options = { config: config!, host: undefined, uplink: undefined, instance: undefined, runtimeDir };
+const source = new FileSource(config!);
+const options = { config: config!, source, host: undefined, uplink: undefined, instance: undefined, runtimeDir };
 process.exitCode = await runAgent(options, false, createLogger(process), [
   (view) => {
     view.board.on("change", () => {
@@ -36,3 +38,4 @@ process.exitCode = await runAgent(options, false, createLogger(process), [
   (view) => new SelfCheck(view),
   (view) => new Prober(view, store),
 ]);
+source.close();
