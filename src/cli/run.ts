@@ -1,21 +1,11 @@
 /** `hafl run`: the agent. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { ConductorAttendant } from "../conductor/attendant.ts";
 import { dryRun } from "../control/agent-place.ts";
-import type { AgentView } from "../control/attendant.ts";
 import { type Endpoint, readEndpoint } from "../control/config-metrics.ts";
-import { FitnessLog } from "../control/fitness-log.ts";
 import { runAgent } from "../control/run-agent.ts";
-import { reportsTo, supervisionOf } from "../control/service-manager.ts";
-import { OwnChecks } from "../health/own-checks.ts";
-import { Prober } from "../health/prober.ts";
-import { SelfCheck } from "../health/self-check.ts";
-import { LoadMeter } from "../load/meter.ts";
-import { conductorFamilies, loadFamilies, storeFamilies } from "../metrics/cluster.ts";
-import { MetricsServer } from "../metrics/server.ts";
-import { ReportReader } from "../routes/reports.ts";
-import { Routes } from "../routes/routes.ts";
-import { type Following, openSource } from "./config-source.ts";
+import { supervisionOf } from "../control/service-manager.ts";
+import { attendantsOf } from "./attendants.ts";
+import { openSource } from "./config-source.ts";
 import type { CliEnv } from "./env.ts";
 import { createLogger } from "./logger.ts";
 
@@ -71,33 +61,9 @@ export function register(program: Command, env: CliEnv): void {
           env.stdout.write(`${dryRun(options).join("\n")}\n`);
           return;
         }
-        const reports = following === null ? null : new ReportReader(following.store, following.keys);
         const supervision = supervisionOf(process.env, process.pid);
-        let meter: LoadMeter | null = null;
-        let candidate: ConductorAttendant | null = null;
-        const conducts = (view: AgentView, store: Following): ConductorAttendant => {
-          candidate = new ConductorAttendant(view, store, config);
-          return candidate;
-        };
-        const shown = [
-          ...loadFamilies(() => meter?.current() ?? null),
-          ...(following === null ? [] : storeFamilies(() => following.follower.applied)),
-          ...(following === null ? [] : conductorFamilies(() => candidate!.state)),
-        ];
-        process.exitCode = await runAgent(options, takeover === true, log, [
-          (view) => {
-            meter = new LoadMeter(view);
-            return meter;
-          },
-          (view) => new OwnChecks(view),
-          (view) => new SelfCheck(view, { storeAge: () => following?.follower.applied.ageSeconds ?? null }),
-          ...(following === null ? [] : [(view: AgentView) => new Prober(view, following.store)]),
-          (view) => new Routes(view, { socket: bird, reports }),
-          (view) => new FitnessLog(view),
-          ...(following === null ? [] : [(view: AgentView) => conducts(view, following)]),
-          (view) => new MetricsServer(view, { listen: metrics === "off" ? null : metrics, more: shown }),
-          ...(supervision === null ? [] : [reportsTo(supervision)]),
-        ]);
+        const beside = attendantsOf({ config, bird, metrics, following, supervision });
+        process.exitCode = await runAgent(options, takeover === true, log, beside);
       } finally {
         await close();
       }

@@ -11,6 +11,7 @@ import { usable } from "../control/running-config.ts";
 import { type Followed, givenPools, judge, NOTHING } from "./followed.ts";
 import type { ClusterKeys } from "./keys.ts";
 import { readLastGood, writeLastGood } from "./last-good.ts";
+import type { WantedRecord } from "./records.ts";
 import type { Change, Closable, Snapshot, Store } from "./store.ts";
 
 /** All is read anew so often, ms, also while watches run: a watch that hangs is found out. */
@@ -61,14 +62,15 @@ export class Follower implements ConfigSource {
   #taken: Followed = NOTHING;
   /** Generations are all that is new: they go with the wanted state that the agent has, if it has refused the one that counts. */
   #onlyPools = false;
-  /** The outcome for a wanted state that was looked at before. */
-  #looked: { readonly own: string; readonly config: string; readonly errors: readonly string[] } | null = null;
+  /** The last two merges with this host's own file: what counts, and what is refused. */
+  #merged: { readonly own: string; readonly config: string; readonly result: ConfigResult }[] = [];
   /** Times that a watch told something. */
   #told = 0;
   #revision = 0;
   #confirmed = performance.now();
   #away = false;
   #changed: () => void = () => {};
+  #moved: () => void = () => {};
   #watches: Closable[] = [];
   #timer: NodeJS.Timeout | undefined;
   #retryMs = RETRY_FIRST_MS;
@@ -105,7 +107,8 @@ export class Follower implements ConfigSource {
     }
     if (follower.#followed.wanted === null) {
       follower.close();
-      const refused = follower.#looked?.errors ?? [...follower.#refused.values()];
+      const wanted = follower.#content.get(options.keys.wanted);
+      const refused = wanted === undefined ? [] : [...follower.#refused.values()];
       if (refused.length > 0) throw new Failure(refused, 2);
       throw new Failure(`${options.keys.wanted}: there is nothing (put it there with \`hafl apply FILE\`)`);
     }
@@ -125,10 +128,20 @@ export class Follower implements ConfigSource {
   }
 
   #merge(own: string, config: string): ConfigResult {
-    return usable(mergeConfig({ text: own, name: this.#options.file }, { text: config, name: this.name }), this.name);
+    const known = this.#merged.find((one) => one.own === own && one.config === config);
+    if (known !== undefined) return known.result;
+    const { file } = this.#options;
+    const result = usable(mergeConfig({ text: own, name: file }, { text: config, name: this.name }), this.name);
+    this.#merged = [{ own, config, result }, ...this.#merged.slice(0, 1)];
+    return result;
   }
 
   taken(errors: readonly string[]): void {
+    this.#take(errors);
+    this.#moved();
+  }
+
+  #take(errors: readonly string[]): void {
     const again = this.#given.wanted === this.#taken.wanted;
     if (errors.length > 0) {
       this.#untaken = errors[0]!;
@@ -150,6 +163,11 @@ export class Follower implements ConfigSource {
 
   follow(changed: () => void): void {
     this.#changed = changed;
+  }
+
+  /** Has `moved` called when something of `applied` has changed, other than its age. */
+  onMove(moved: () => void): void {
+    this.#moved = moved;
   }
 
   /** What the agent runs by, and how far it is behind. */
@@ -205,7 +223,7 @@ export class Follower implements ConfigSource {
     if (this.#watches.length === 0) {
       this.#watches = prefixes.map((prefix, i) =>
         store.watch(prefix, read[i]!.revision, {
-          changed: (changes, revision) => this.#take(changes, revision),
+          changed: (changes, revision) => this.#hear(changes, revision),
           lost: (reason) => this.#lose(reason),
         }),
       );
@@ -214,7 +232,7 @@ export class Follower implements ConfigSource {
     this.#again(RESYNC_MS);
   }
 
-  #take(changes: readonly Change[], revision: number): void {
+  #hear(changes: readonly Change[], revision: number): void {
     for (const { key, value } of changes) {
       if (value === null) this.#content.delete(key);
       else this.#content.set(key, value);
@@ -236,35 +254,55 @@ export class Follower implements ConfigSource {
     const before = this.#followed;
     const judged = judge(this.#options.keys, this.#content, before);
     const refused = new Map(judged.refused);
-    let { followed } = judged;
-    if (followed.wanted !== null && followed.wanted !== before.wanted && followed.wanted.config !== before.wanted?.config) {
-      const [first, ...more] = this.#look(followed.wanted.config);
-      if (first !== undefined) {
-        refused.set(this.name, more.length > 0 ? `${first} (and ${more.length} more)` : first);
-        followed = { ...followed, wanted: before.wanted };
+    let { wanted } = judged.followed;
+    if (wanted !== null && wanted !== before.wanted) {
+      const result = this.#look(wanted.config);
+      if (result !== null && "errors" in result) {
+        const [first, ...more] = result.errors;
+        refused.set(this.name, more.length > 0 ? `${first} (and ${more.length} more)` : first!);
+        wanted = before.wanted;
       }
     }
+    const pools = this.#fitting(judged.followed.pools, wanted, refused);
     for (const [key, line] of refused) {
-      if (this.#refused.get(key) !== line) this.#log.error({ key, event: "store" }, `refused: ${line}`);
+      if (this.#refused.get(key) !== line) this.#log.error({ key, event: "refused" }, `refused: ${line}`);
     }
+    const moved = [...refused.values()].join("\n") !== [...this.#refused.values()].join("\n");
     this.#refused = refused;
-    const same = before.wanted === followed.wanted || before.wanted?.change === followed.wanted?.change;
-    if (same && sameSerials(before.pools, followed.pools)) return;
-    this.#followed = followed;
+    if (moved) this.#moved();
+    const same = before.wanted === wanted || before.wanted?.change === wanted?.change;
+    if (same && sameSerials(before.pools, pools)) return;
+    this.#followed = { wanted, pools };
     this.#give(same && this.#untaken !== null);
   }
 
-  /** What keeps the wanted state from being a config on this host; looked at once. */
-  #look(config: string): readonly string[] {
-    const read = readText(this.#options.file);
-    // What is wrong with the own file is not the store's fault: load() says it.
-    if ("errors" in read) return [];
-    const own = read.text;
-    if (this.#looked?.own !== own || this.#looked.config !== config) {
-      const result = this.#merge(own, config);
-      this.#looked = { own, config, errors: "errors" in result ? result.errors : [] };
-    }
-    return this.#looked.errors;
+  /** The config that a wanted state makes on this host, or errors; null: its own file cannot be read, which load() says. */
+  #look(config: string): ConfigResult | null {
+    const own = readText(this.#options.file);
+    return "errors" in own ? null : this.#merge(own.text, config);
+  }
+
+  /**
+   * The generations that go with a wanted state. Those for a newer one wait for it, as it comes by another watch, unless it is refused
+   * here; those for this one can only have hosts of it.
+   */
+  #fitting(pools: Followed["pools"], wanted: WantedRecord | null, refused: Map<string, string>): Followed["pools"] {
+    const { keys } = this.#options;
+    const result = wanted === null ? null : this.#look(wanted.config);
+    if (wanted === null || result === null || "errors" in result) return pools;
+    const hosts = new Set(result.config.hosts.map(({ name }) => name));
+    const before = this.#followed.pools;
+    const fit = Object.entries(pools).flatMap(([pool, record]) => {
+      if (record === before[pool]) return [[pool, record] as const];
+      const key = keys.generations(pool);
+      const early = record.change > wanted.change && !refused.has(keys.wanted);
+      const stranger = record.change === wanted.change ? record.generations[0]!.hosts.find(({ name }) => !hosts.has(name)) : null;
+      if (stranger)
+        refused.set(key, `${key}: there is no host "${stranger.name}" in change ${wanted.change} (what counts here stays)`);
+      const counts = early || stranger ? before[pool] : record;
+      return counts === undefined ? [] : [[pool, counts] as const];
+    });
+    return Object.fromEntries(fit);
   }
 
   #give(onlyPools: boolean): void {

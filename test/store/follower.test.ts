@@ -136,6 +136,18 @@ test("what is wanted and decided is followed; what cannot be used is refused and
       }),
       /generations of dns/,
     ],
+    [
+      generations,
+      writeRecord("generations", {
+        service: "web",
+        serial: 9,
+        change: 4,
+        by: "",
+        why: "",
+        generations: [{ id: 9, time: 0, hosts: [{ name: "s9", weight: 1 }] }],
+      }),
+      /there is no host "s9" in change 4/,
+    ],
   ] as const) {
     await put(key, value);
     await until(`${key}: ${why}`, () => why.test(follower.applied.refused ?? ""));
@@ -198,6 +210,31 @@ test("a wanted state that the agent refuses does not hold back generations; it i
   await want(3);
   await until("change 3", () => follower.applied.change === 3);
   assert.equal(follower.applied.refused, null);
+});
+
+test("generations for a wanted state that is on its way wait for it", async (t) => {
+  const { options, put, want, steer } = await stand(t);
+  await want(1);
+  await steer(1, 10);
+  const follower = await open(t, options);
+  take(follower);
+  const seen: string[] = [];
+  follower.follow(() => {
+    const { hosts, weight } = take(follower);
+    seen.push(`${hosts.length} hosts, weight ${weight}`);
+  });
+  const early = {
+    service: "web",
+    serial: 2,
+    change: 2,
+    by: "",
+    why: "",
+    generations: [{ id: 2, time: 0, hosts: [{ name: "s3", weight: 20 }] }],
+  };
+  await put(KEYS.generations("web"), writeRecord("generations", early));
+  await want(2, WANTED.replace("}]\n", "}, { name: s3, dip: 10.0.0.3 }]\n"));
+  await until("both", () => seen.length > 0);
+  assert.deepEqual([seen, follower.applied.refused], [["3 hosts, weight 20"], null]);
 });
 
 test("the store away: its age grows, a restart goes on with what counted last, and what came meanwhile is taken up", async (t) => {

@@ -44,7 +44,9 @@ export async function startEtcd(t: TestContext, flags: readonly string[] = []): 
     await once(ended, "exit");
   };
   const start = async (): Promise<void> => {
-    child = spawn("etcd", ["--data-dir", dir, ...urls, ...cluster, ...flags], { stdio: "ignore" });
+    // It does not outlive the test, however that ends.
+    const command = ["--pdeathsig", "KILL", "etcd", "--data-dir", dir, ...urls, ...cluster, ...flags];
+    child = spawn("setpriv", command, { stdio: "ignore" });
     await once(child, "spawn");
     for (const until = Date.now() + READY_MS; ; ) {
       const healthy = await fetch(`${client}/health`).then(
