@@ -1,8 +1,10 @@
 /** Where the agent of this host has its config from, as its own file says. */
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { loadConfig } from "../control/config.ts";
 import { type ConfigSource, FileSource } from "../control/config-source.ts";
 import { loadLocal } from "../control/config-split.ts";
+import { Failure } from "../control/failure.ts";
 import { Follower } from "../store/follower.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 
@@ -32,7 +34,13 @@ export async function openSource(
   // Watched from before it is read: no change is missed.
   const watched = new FileSource(file);
   const loaded = loadLocal(file);
-  if ("errors" in loaded || loaded.local.store.kind === "file") {
+  if ("errors" in loaded) {
+    watched.close();
+    // Of a file that is to have all parts, all that is wrong; of one that is not, what has no place in it.
+    const whole = loadConfig(file);
+    throw new Failure("errors" in whole ? whole.errors : loaded.errors, 2);
+  }
+  if (loaded.local.store.kind === "file") {
     return { source: watched, following: null, close: async () => watched.close() };
   }
   watched.close();

@@ -188,9 +188,12 @@ test("bad content never reaches the data plane; the log names it once, and the r
         `${what}: ${lines.join("\n")}`,
       );
       assert.deepEqual(await answering([...VIPS, ...DIPS]), [...VIPS, ...DIPS], what);
-      // The same again, as it was: nothing is refused any more.
+      // As it was; where that is a change back by now, a newer one, as an operator would make it: nothing is refused any more.
       await put(key, key === KEYS.wanted ? wantedText(change) : generationsText(5, 1));
-      if (key === KEYS.wanted && (await report())!.refused !== null) await want(++change, `${WANTED}# ${what}\n`);
+      if (key === KEYS.wanted) {
+        change += 2;
+        await want(change, `${WANTED}# ${what}\n`);
+      }
       await until(`${what} put right`, async () => (await report())?.refused === null && (await report())?.change === change);
     }
     const answered = await client.end();
