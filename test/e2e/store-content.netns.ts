@@ -26,6 +26,7 @@ services:
     vips: [192.0.2.10, "2001:db8::10"]
     ports: { tcp: [8080] }
 table: { size: 1009 }
+conductor: { candidates: [] }
 `;
 const local = (endpoint: string): string => `cluster: test
 seed: 0123456789abcdef0123456789abcdef
