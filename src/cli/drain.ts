@@ -1,6 +1,6 @@
 /** `hafl drain`, `undrain` and `weight`: small changes of what is wanted of one host, and seeing a drain through. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { Config, HostConfig } from "../control/config.ts";
 import { mergeConfig } from "../control/config-split.ts";
 import { Failure } from "../control/failure.ts";
@@ -14,6 +14,7 @@ import { type Left, leftOn } from "./drain-left.ts";
 import { duration, durationText } from "./durations.ts";
 import type { CliEnv } from "./env.ts";
 import { interruptible } from "./interruptible.ts";
+import { whole } from "./numbers.ts";
 
 interface Options extends ClusterOptions {
   readonly message?: string;
@@ -186,12 +187,6 @@ function report({ change }: WantedRecord, changed: boolean, done: string, same: 
   else env.stdout.write(changed ? `change ${change}: ${done}\n` : `${same}\n`);
 }
 
-function weightOf(text: string): number {
-  const weight = text.trim() === "" ? Number.NaN : Number(text);
-  if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("a number, 0 or more");
-  return weight;
-}
-
 export function register(program: Command, env: CliEnv): void {
   const host = (name: string): Command =>
     clusterOptions(program.command(name))
@@ -209,7 +204,7 @@ export function register(program: Command, env: CliEnv): void {
     .action((name: string, options: Options) => undrain(name, options, env));
   host("weight")
     .description("change the weight of a host")
-    .argument("<weight>", "0 or more; a host with twice the weight gets twice the flows", weightOf)
+    .argument("<weight>", "a host with twice the weight gets twice the flows", whole(0, 65535))
     .option("--service <name>", "in the pool of this service, which has weights of its own")
     .option("--json", "print {change, changed} as JSON")
     .action((name: string, weight: number, options: Options) => weigh(name, weight, options, env));
