@@ -71,7 +71,7 @@ export function attendantsOf({ config, bird, metrics, following, supervision }: 
             candidate = new ConductorAttendant(view, following, config);
             return candidate;
           },
-          (view) => new Prober(view, following.store),
+          (view) => new Prober(view, following.store, () => following.follower.away),
           (view) => reporter(view, following, () => meter?.current() ?? null),
         ];
   return [...health, ...ofStore, ...always, ...(supervision === null ? [] : [reportsTo(supervision)])];

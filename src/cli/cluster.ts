@@ -53,7 +53,7 @@ export interface Checked {
 
 /** Runs something with the cluster that the options name. A store that cannot be reached, or refuses, is a Failure. */
 export async function withCluster<T>(options: ClusterOptions, run: (cluster: Cluster) => Promise<T>): Promise<T> {
-  const cluster = open(options);
+  const cluster = await open(options);
   try {
     return await run(cluster);
   } catch (error) {
@@ -68,7 +68,7 @@ export async function withCluster<T>(options: ClusterOptions, run: (cluster: Clu
   }
 }
 
-function open(options: ClusterOptions): Cluster {
+async function open(options: ClusterOptions): Promise<Cluster> {
   const file = options.config ?? configOfInstance(options);
   const loaded = loadLocal(file);
   if ("errors" in loaded) throw new Failure(loaded.errors, 2);
@@ -77,7 +77,7 @@ function open(options: ClusterOptions): Cluster {
   const others = "errors" in yaml ? [] : Object.keys(yaml.raw).filter((part) => !LOCAL_PARTS.includes(part));
   const own = textOr(withoutParts(text, others), file);
   const shared = local.store.kind !== "file";
-  const opened = openStore(local, file);
+  const opened = await openStore(local, file);
   const wanted = shared ? opened.keys.wanted : file;
   return { name: local.cluster, file, own: { text: own, name: file }, wanted, shared, ...opened };
 }

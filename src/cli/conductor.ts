@@ -24,7 +24,7 @@ export function register(program: Command, env: CliEnv): void {
         const text = "without one there is nothing to conduct, each host makes its tables from its own file";
         throw new Failure(`${file}: store: ${text} (write store: { kind: etcd, endpoints: [...] })`, 2);
       }
-      const { store, keys } = openStore(loaded.local, file);
+      const { store, keys } = await openStore(loaded.local, file);
       const log = createLogger(env);
       const conductor = new Conductor({ store, keys, host: name, log, readWanted: wantedReader(file, keys) });
       const told = new Promise<void>((resolve) => {

@@ -45,7 +45,7 @@ export async function openSource(
   }
   watched.close();
   const { local } = loaded;
-  const opened = openStore(local, file);
+  const opened = await openStore(local, file);
   const dir = stateDir ?? runtimeDir ?? join(STATE_ROOT, local.cluster);
   try {
     const follower = await Follower.open({ ...opened, cluster: local.cluster, file, lastGood: join(dir, "last-good.json") }, log);

@@ -9,6 +9,7 @@ import { type ProbesRecord, writeRecord } from "../store/records.ts";
 import { cut } from "../store/reporter.ts";
 import type { Store } from "../store/store.ts";
 import { formatAddress } from "../wire/address.ts";
+import { CutOff, type Found } from "./cut-off.ts";
 import type { Standing } from "./finding.ts";
 import { servedBy } from "./own-checks.ts";
 import { probePorts } from "./probe-ports.ts";
@@ -20,7 +21,7 @@ import { Watch } from "./watch.ts";
 const place = (name: string): string => createHash("sha256").update(name).digest("hex");
 
 /**
- * The hosts that `self` probes: each is probed by `probers` others at most, of its own site where there are any. Who is down by the
+ * The hosts that `self` probes: each is probed by `probers` others at most, of its own site where there are any: by candidates for conductor, if there are any. Who is down by the
  * operator's word neither probes nor is probed.
  */
 export function probedBy(
@@ -28,7 +29,9 @@ export function probedBy(
   { hosts, conductor, health }: Pick<Config, "hosts" | "conductor" | "health">,
 ): HostConfig[] {
   const present = hosts.filter(({ state }) => state !== "down");
-  const mayProbe = ({ name }: HostConfig): boolean => conductor.candidates?.includes(name) ?? true;
+  const { candidates } = conductor;
+  // Where conductors are processes of their own, which have no DIP to probe from, all hosts probe.
+  const mayProbe = ({ name }: HostConfig): boolean => candidates === null || candidates.length === 0 || candidates.includes(name);
   const circle = present.map((host) => ({ host, at: place(host.name) })).sort((a, b) => (a.at < b.at ? -1 : 1));
   const count = circle.length;
   const chosen: HostConfig[] = [];
@@ -60,18 +63,25 @@ export class Prober implements Attendant {
   readonly #watches = new Map<string, { readonly watch: Watch; readonly of: string; readonly aim: Aim }>();
   #tunnel: ProbeTunnel | null = null;
   #record: LeasedRecord | null = null;
+  #cutOff: CutOff | null = null;
+  readonly #storeAway: () => boolean;
 
-  constructor(view: AgentView, store: Store) {
+  /** `storeAway`: whether the store cannot be reached now. */
+  constructor(view: AgentView, store: Store, storeAway: () => boolean) {
     this.#view = view;
     this.#store = store;
+    this.#storeAway = storeAway;
   }
 
   start(): void {
     const { place, config, log } = this.#view;
     const ports = probePorts(readSysctl("net/ipv4/ip_local_port_range"));
     this.#tunnel = new ProbeTunnel(place.host.dips, config().gue.port, ports);
-    const key = clusterKeys(config().cluster).probes(place.host.name);
-    this.#record = new LeasedRecord(this.#store, key, "probes", () => this.#asRecord(), log);
+    const { store } = config();
+    const keys = clusterKeys(config().cluster, store.kind === "etcd" ? store.prefix : undefined);
+    const found = (): Found[] => this.#found();
+    this.#cutOff = new CutOff(this.#view, { store: this.#store, keys, found, storeAway: this.#storeAway });
+    this.#record = new LeasedRecord(this.#store, keys.probes(place.host.name), "probes", () => this.#asRecord(), log);
     this.changed(config());
   }
 
@@ -96,7 +106,15 @@ export class Prober implements Attendant {
     this.#record!.now();
   }
 
+  #found(): Found[] {
+    return [...this.#watches.values()].map(({ watch, aim }) => {
+      const { healthy, finding } = watch.standing;
+      return { host: aim.host.name, healthy, outcome: finding.outcome };
+    });
+  }
+
   async stop(handedOver: boolean): Promise<void> {
+    this.#cutOff?.stop();
     for (const { watch } of this.#watches.values()) watch.stop();
     this.#watches.clear();
     this.#tunnel?.close();

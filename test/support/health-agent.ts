@@ -36,6 +36,6 @@ process.exitCode = await runAgent(options, false, createLogger(process), [
     return new OwnChecks(view);
   },
   (view) => new SelfCheck(view),
-  (view) => new Prober(view, store),
+  (view) => new Prober(view, store, () => false),
 ]);
 source.close();

@@ -38,18 +38,26 @@ async function steering(lab: ClusterLab): Promise<string> {
 
 async function serviceStops(lab: ClusterLab): Promise<string> {
   await Promise.all([lab.end("s2", "server"), lab.end("s2", "churn")]);
-  const gone = await serves(lab, without(lab, "s2"));
-  await sleep(3_000);
-  await lab.startServers("s2");
+  let gone: number;
+  try {
+    gone = await serves(lab, without(lab, "s2"));
+    await sleep(3_000);
+  } finally {
+    await lab.startServers("s2");
+  }
   const back = await serves(lab, lab.hosts);
   return `out of the table after ${seconds(gone)}, in it again ${seconds(back)} after its start`;
 }
 
 async function agentKilled(lab: ClusterLab): Promise<string> {
   await lab.end("s3", "agent");
-  const gone = await serves(lab, without(lab, "s3"));
-  await sleep(2_000);
-  await lab.startAgent("s3");
+  let gone: number;
+  try {
+    gone = await serves(lab, without(lab, "s3"));
+    await sleep(2_000);
+  } finally {
+    await lab.startAgent("s3");
+  }
   const back = await serves(lab, lab.hosts);
   return `out of the table after ${seconds(gone)}, in it again ${seconds(back)} after its start`;
 }

@@ -127,8 +127,9 @@ export class ClusterLab {
     if (what !== "peers") return;
     const others = this.hosts.filter((one) => one !== host);
     const [v4, v6] = [others.map((one) => addressOf(one, 4)), others.map((one) => addressOf(one, 6))];
-    const rules = (at: string): string => `ip ${at} { ${v4.join(", ")} } drop; ip6 ${at} { ${v6.join(", ")} } drop;`;
-    const table = `table inet cut { chain in { type filter hook input priority -300; ${rules("saddr")} } chain out { type filter hook output priority -300; ${rules("daddr")} } }`;
+    const chain = (hook: string, at: string): string =>
+      `chain ${hook} {\n type filter hook ${hook} priority -300;\n ip ${at} { ${v4.join(", ")} } drop;\n ip6 ${at} { ${v6.join(", ")} } drop;\n}`;
+    const table = `table inet cut {\n${chain("input", "saddr")}\n${chain("output", "daddr")}\n}`;
     await this.exec(host, ["nft", table]);
   }
 
