@@ -134,9 +134,23 @@ lab_end_processes() {
   done
 }
 
+# Removes the control groups of the lab's hosts (src/lab/uneven/cpu-groups.ts), in which no process is any more. The kernel
+# needs a moment to forget those that were.
+lab_delete_groups() {
+  for group in /sys/fs/cgroup/"hafl-lab-$LAB".* /sys/fs/cgroup/*/"hafl-lab-$LAB".*; do
+    lab_tries=0
+    while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null; do
+      lab_tries=$((lab_tries + 1))
+      [ "$lab_tries" -lt 100 ] || lab_die "a control group that cannot be removed: $group"
+      sleep 0.05
+    done
+  done
+}
+
 # Takes all of the lab away; nothing to take away is fine.
 lab_delete() {
   lab_end_processes
+  lab_delete_groups
   lab_nodes | while read -r node; do
     ip netns del "$(lab_ns "$node")"
   done

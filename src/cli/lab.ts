@@ -14,6 +14,9 @@ import { ended, spawnIn } from "../lab/namespace.ts";
 import { labNames, namespacesOf } from "../lab/state.ts";
 import { textTable } from "../lab/text-table.ts";
 import { isLabName, type LabSpec, namespaceOf, parseNamespace, VIP } from "../lab/topology.ts";
+import { groupsObstacle } from "../lab/uneven/cpu-groups.ts";
+import { runUneven } from "../lab/uneven/uneven.ts";
+import { unevenSpec } from "../lab/uneven/uneven-config.ts";
 import { unprivilegedObstacle } from "../lab/unprivileged.ts";
 import { renderVerdicts, type Verdict } from "../lab/verdicts.ts";
 import type { CliEnv } from "./env.ts";
@@ -218,6 +221,24 @@ export function register(program: Command, env: CliEnv): void {
       await interruptible(async (signal) =>
         verdict(await runCluster(clusterSpec(`cluster-${process.pid}`), options.only ?? null, progress, signal), options),
       );
+    });
+
+  lab
+    .command("load")
+    .description(
+      "a lab of its own, with hosts that are 1, 1, 2, 2 and 4 times as strong: weights follow load until use is even, then down",
+    )
+    .option("--steps <n>", "steps of the controller, of 5 s each", whole(1, 10_000), 26)
+    .option("--json", "print use, weights and verdicts of all steps as JSON")
+    .action(async (options: { steps: number; json?: true }) => {
+      needRoot();
+      const obstacle = groupsObstacle();
+      if (obstacle !== null) throw new Failure(`hafl lab load: ${obstacle}`);
+      await interruptible(async (signal) => {
+        const run = await runUneven(unevenSpec(`load-${process.pid}`), options.steps, progress, signal);
+        env.stdout.write(options.json ? `${JSON.stringify(run)}\n` : renderVerdicts(run.verdicts));
+        if (!run.verdicts.every(({ ok }) => ok)) process.exitCode = 1;
+      });
     });
 
   shaped(lab.command("churn").description("a lab of its own: sessions that must live on while hosts come and go, then down"))

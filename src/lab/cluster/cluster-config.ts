@@ -28,16 +28,20 @@ export const ownConfig = (spec: LabSpec, endpoints: readonly string[]): string =
       seed: SEED,
       store: { kind: "etcd", endpoints },
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
-      bgp: { withdrawDelay: 1, holdSeconds: 2 },
+      ...(spec.bgp === true ? { bgp: { withdrawDelay: 1, holdSeconds: 2 } } : {}),
     },
     { lineWidth: 0 },
   );
+
+/** The hosts of a lab as a config has them, all with the same weight. */
+export const clusterHosts = (spec: LabSpec): object[] =>
+  hostNames(spec).map((name) => ({ name, dip: FAMILIES.map((family) => addressOf(name, family)), weight: 10 }));
 
 /** What is wanted at first. Conductors are processes of their own, so that one can end without a host. */
 export const wantedConfig = (spec: LabSpec): string =>
   stringify(
     {
-      hosts: hostNames(spec).map((name) => ({ name, dip: FAMILIES.map((family) => addressOf(name, family)), weight: 10 })),
+      hosts: clusterHosts(spec),
       services: [
         { name: "web", vips: Object.values(VIP), ports: { tcp: [HTTP_PORT] }, health: { kind: "http", path: "/", status: 200 } },
         { name: "churn", vips: Object.values(VIP), ports: { tcp: [CHURN_PORT], udp: [CHURN_PORT] } },

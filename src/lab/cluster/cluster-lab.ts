@@ -19,7 +19,16 @@ import { addressOf, hostNames, type LabSpec, memberNames, namespaceOf, storePort
 import { ownConfig, wantedConfig } from "./cluster-config.ts";
 
 const PATIENCE_MS = 30_000;
+/** `ip netns exec` has a /sys of its own, without control groups: agents measure load by those of the machine. */
+const MACHINE: readonly string[] = ["nsenter", `--mount=/proc/${process.pid}/ns/mnt`];
 const CLOCK = new URL("moved-clock.js", import.meta.url);
+
+/** What a lab of this kind wants at first, and what serves it on its hosts. */
+export interface ClusterWants {
+  readonly wanted: string;
+  /** Starts the servers of a host, and waits until they are ready. */
+  readonly serve: (host: string) => Promise<readonly LabProcess[]>;
+}
 
 /** What of a host's network can be cut. */
 export type Cut = "store" | "peers" | "all";
@@ -29,31 +38,39 @@ export class ClusterLab {
   readonly hosts: readonly string[];
   readonly etcd: LabEtcd;
   readonly keys: ClusterKeys;
+  readonly #wants: ClusterWants;
   #processes: LabProcess[] = [];
 
-  private constructor(spec: LabSpec) {
+  private constructor(spec: LabSpec, wants: ClusterWants) {
     this.spec = spec;
+    this.#wants = wants;
     this.hosts = hostNames(spec);
     this.etcd = new LabEtcd(spec);
     this.keys = clusterKeys(spec.name);
   }
 
   /** Raises it in a directory that is claimed. What there is of it when this fails is to be taken down. */
-  static async raise(spec: LabSpec, progress: Progress, signal?: AbortSignal): Promise<ClusterLab> {
-    const lab = new ClusterLab(spec);
+  static async raise(
+    spec: LabSpec,
+    progress: Progress,
+    signal?: AbortSignal,
+    wants: ClusterWants = { wanted: wantedConfig(spec), serve: (host) => startServers(spec, host) },
+  ): Promise<ClusterLab> {
+    const lab = new ClusterLab(spec, wants);
     progress(`network: router, ${spec.clients} clients, ${spec.hosts} hosts, ${spec.members} members of etcd`);
-    await runScript("lab-up.sh", [spec.name, String(spec.hosts), String(spec.clients)]);
+    const vips = spec.bgp === true ? [] : Object.values(VIP);
+    await runScript("lab-up.sh", [spec.name, String(spec.hosts), String(spec.clients), ...vips]);
     await runScript("lab-store.sh", [spec.name, String(spec.hosts), String(spec.members)]);
     await lab.etcd.start();
     replaceFile(configFile(spec.name), ownConfig(spec, lab.etcd.endpoints));
     signal?.throwIfAborted();
-    progress("what is wanted goes into the store; BIRD, conductors, agents and servers start");
-    await lab.apply(wantedConfig(spec), "the beginning");
-    lab.#keep(...(await startBirds(spec)));
+    progress(`what is wanted goes into the store; ${spec.bgp === true ? "BIRD, " : ""}conductors, agents and servers start`);
+    await lab.apply(wants.wanted, "the beginning");
+    if (spec.bgp === true) lab.#keep(...(await startBirds(spec)));
     await Promise.all(memberNames(spec).map((member) => lab.startConductor(member)));
     const starts = lab.hosts.flatMap((host) => [lab.startAgent(host), lab.startServers(host)]);
     await Promise.all(starts);
-    await waitRouted(spec, signal);
+    if (spec.bgp === true) await waitRouted(spec, signal);
     return lab;
   }
 
@@ -73,7 +90,7 @@ export class ClusterLab {
   /** A program of ours whose clock can be moved. */
   async #start(node: string, role: LabProcess["role"], args: readonly string[]): Promise<LabProcess> {
     const environment = [`NODE_OPTIONS=--import=${CLOCK.href}`, `HAFL_LAB_CLOCK=${this.clockFile(node)}`];
-    const command = ["env", ...environment, ...nodeProgram("cli/main.ts", args)];
+    const command = [...MACHINE, "env", ...environment, ...nodeProgram("cli/main.ts", args)];
     const pid = await spawnDaemon(this.spec.name, node, command, logFile(this.spec.name, node, role));
     const started: LabProcess = { node, role, pid };
     this.#keep(started);
@@ -88,7 +105,8 @@ export class ClusterLab {
   async startAgent(host: string, more: readonly string[] = []): Promise<void> {
     const dir = runtimeDir(this.spec.name, host);
     const where = ["--config", configFile(this.spec.name), "--host", host, "--runtime-dir", dir];
-    const agent = await this.#start(host, "agent", ["run", ...where, "--bird", birdSocket(this.spec.name, host), ...more]);
+    const bird = this.spec.bgp === true ? ["--bird", birdSocket(this.spec.name, host)] : [];
+    const agent = await this.#start(host, "agent", ["run", ...where, ...bird, ...more]);
     const log = logFile(this.spec.name, host, "agent");
     const ready = (): true | null =>
       readInstance(dir)?.pid === agent.pid && this.says(host, "agent", '"ready":true', agent.pid) ? true : null;
@@ -108,12 +126,7 @@ export class ClusterLab {
   }
 
   async startServers(host: string): Promise<void> {
-    const program = nodeProgram("lab/churn-server.ts", [host, String(CHURN_PORT), ...Object.values(VIP)]);
-    const log = logFile(this.spec.name, host, "churn");
-    const [server, pid] = await Promise.all([startServer(this.spec, host), spawnDaemon(this.spec.name, host, program, log)]);
-    const churn: LabProcess = { node: host, role: "churn", pid };
-    this.#keep(server, churn);
-    await Promise.all([server, churn].map((one) => waitReady(this.spec.name, one)));
+    this.#keep(...(await this.#wants.serve(host)));
   }
 
   async end(node: string, role: LabProcess["role"], signal: "SIGTERM" | "SIGKILL" = "SIGKILL"): Promise<void> {
@@ -193,4 +206,13 @@ export class ClusterLab {
     if (done === null) throw new Error(`not within ${(ms / 1000).toFixed(0)} s: ${what}`);
     return performance.now() - begun;
   }
+}
+
+async function startServers(spec: LabSpec, host: string): Promise<readonly LabProcess[]> {
+  const program = nodeProgram("lab/churn-server.ts", [host, String(CHURN_PORT), ...Object.values(VIP)]);
+  const log = logFile(spec.name, host, "churn");
+  const [server, pid] = await Promise.all([startServer(spec, host), spawnDaemon(spec.name, host, program, log)]);
+  const started: readonly LabProcess[] = [server, { node: host, role: "churn", pid }];
+  await Promise.all(started.map((one) => waitReady(spec.name, one)));
+  return started;
 }
