@@ -19,8 +19,26 @@ export interface Judged {
   readonly refused: ReadonlyMap<string, string>;
 }
 
+/** Whether somebody of the newest generation is among `hosts`, or nobody is to be. */
+const serves = (record: GenerationsRecord, hosts: ReadonlySet<string>): boolean => {
+  const [newest] = record.generations;
+  return newest!.hosts.length === 0 || newest!.hosts.some(({ name }) => hosts.has(name));
+};
+
+/**
+ * The generations of each pool for a config with these hosts: what counts, else what counted before (`taken`). Where none of the hosts
+ * would get anything by either, they are for another config, which this host does not have, and none are given.
+ */
+export function fittingPools(pools: Followed["pools"], taken: Followed["pools"], hosts: ReadonlySet<string>): Followed["pools"] {
+  const fit = Object.entries(pools).flatMap(([pool, record]) => {
+    const found = [record, taken[pool]].find((one) => one !== undefined && serves(one, hosts));
+    return found === undefined ? [] : [[pool, found] as const];
+  });
+  return Object.fromEntries(fit);
+}
+
 /** Generations as an agent takes them. */
-export const givenPools = ({ pools }: Followed): GivenPools =>
+export const givenPools = (pools: Followed["pools"]): GivenPools =>
   Object.fromEntries(Object.entries(pools).map(([name, { generations }]) => [name, generations]));
 
 /** Why a record does not count after the one before; null: it does. `number` of both is what only grows. */

@@ -8,7 +8,7 @@ import type { ConfigSource, WantedResult } from "../control/config-source.ts";
 import { mergeConfig } from "../control/config-split.ts";
 import { Failure } from "../control/failure.ts";
 import { usable } from "../control/running-config.ts";
-import { type Followed, givenPools, judge, NOTHING } from "./followed.ts";
+import { type Followed, fittingPools, givenPools, judge, NOTHING } from "./followed.ts";
 import type { ClusterKeys } from "./keys.ts";
 import { readLastGood, writeLastGood } from "./last-good.ts";
 import type { WantedRecord } from "./records.ts";
@@ -124,7 +124,10 @@ export class Follower implements ConfigSource {
     const own = readText(this.#options.file);
     if ("errors" in own) return own;
     const result = this.#merge(own.text, wanted.config);
-    return "errors" in result ? result : { config: result.config, pools: givenPools(this.#given) };
+    if ("errors" in result) return result;
+    const fit = fittingPools(pools, this.#taken.pools, new Set(result.config.hosts.map(({ name }) => name)));
+    this.#given = { wanted, pools: fit };
+    return { config: result.config, pools: givenPools(fit) };
   }
 
   #merge(own: string, config: string): ConfigResult {
@@ -145,7 +148,7 @@ export class Follower implements ConfigSource {
     const again = this.#given.wanted === this.#taken.wanted;
     if (errors.length > 0) {
       this.#untaken = errors[0]!;
-      if (again || this.#taken.wanted === null || sameSerials(this.#given.pools, this.#taken.pools)) return;
+      if (again || this.#taken.wanted === null || sameSerials(this.#followed.pools, this.#taken.pools)) return;
       // Generations must not wait until the wanted state is put right.
       setImmediate(() => this.#give(true));
       return;

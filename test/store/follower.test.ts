@@ -212,6 +212,37 @@ test("a wanted state that the agent refuses does not hold back generations; it i
   assert.equal(follower.applied.refused, null);
 });
 
+test("generations that leave none of the hosts of this agent's config wait", async (t) => {
+  const { options, put, want, steer } = await stand(t);
+  await want(1);
+  await steer(1, 10);
+  const follower = await open(t, options);
+  const weights: (number | undefined)[] = [];
+  /** As the agent of s1, which is not to be taken out while it runs. */
+  const load = (): void => {
+    const wanted = follower.load();
+    assert.ok(!("errors" in wanted));
+    const refused = !wanted.config.hosts.some(({ name }) => name === "s1");
+    if (!refused) weights.push(wanted.pools?.web?.[0]?.hosts[0]?.weight);
+    follower.taken(refused ? ["s1 is missing"] : []);
+  };
+  load();
+  follower.follow(load);
+  await want(2, WANTED.replace("s1", "s8").replace("s2", "s9"));
+  await until("it is refused", () => follower.applied.refused === "s1 is missing");
+  const record = {
+    service: "web",
+    serial: 2,
+    change: 2,
+    by: "",
+    why: "",
+    generations: [{ id: 2, time: 0, hosts: [{ name: "s9", weight: 20 }] }],
+  };
+  await put(KEYS.generations("web"), writeRecord("generations", record));
+  await until("it was looked at", () => weights.length === 2);
+  assert.deepEqual([weights, follower.applied.change, follower.applied.serials], [[10, 10], 1, { web: 1 }]);
+});
+
 test("generations for a wanted state that is on its way wait for it", async (t) => {
   const { options, put, want, steer } = await stand(t);
   await want(1);
