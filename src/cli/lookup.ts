@@ -103,7 +103,7 @@ interface Options {
 }
 
 /** The look-up that the options ask for, and what it is by, for people. */
-function lookupBy(options: Options, command: Command): { lookup: Lookup; by: string } {
+async function lookupBy(options: Options, command: Command): Promise<{ lookup: Lookup; by: string }> {
   const live = options.instance !== undefined || options.runtimeDir !== undefined;
   const usage = (line: string): never => command.error(`error: ${line}`, { exitCode: 2 });
   const { config: file, host, mtu } = options;
@@ -113,7 +113,7 @@ function lookupBy(options: Options, command: Command): { lookup: Lookup; by: str
     const dir = findRuntimeDir(options.runtimeDir, options.instance);
     return { lookup: liveLookup(dir), by: `by what its agent has in ${dir}` };
   }
-  const config = loadOrExit(file, command);
+  const config = await loadOrExit(file, command);
   if (host !== undefined && !config.hosts.some(({ name }) => name === host)) {
     const known = config.hosts.map(({ name }) => name).join(", ");
     return command.error(`${file}: hosts: no host '${host}' for --host (there are ${known})`, { exitCode: 2 });
@@ -169,11 +169,11 @@ export function register(program: Command, env: CliEnv): void {
     .addOption(new Option("--payload <hex>", "of its packet, as a drop rule or QUIC reads it (default: none)").argParser(readHex))
     .addOption(new Option("--length <bytes>", "of its packet, from the IP header on").argParser(readBytes(1, 65_535)))
     .option("--json", "print JSON")
-    .action((options: Options, command: Command) => {
+    .action(async (options: Options, command: Command) => {
       const flow = parseFlow(options.flow);
       if (typeof flow === "string") return command.error(`error: --flow: ${flow}`, { exitCode: 2 });
       const shape = shapeOf(options, flow, command);
-      const { lookup, by } = lookupBy(options, command);
+      const { lookup, by } = await lookupBy(options, command);
       const result = lookup(flow, shape);
       env.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : explain(flow, result, by));
     });

@@ -52,12 +52,12 @@ export function register(program: Command, env: CliEnv): void {
     .requiredOption("--config <file>", "the cluster's configuration")
     .option("--mtu <bytes>", "MTU of the paths between hosts", String(DEFAULT_MTU))
     .option("--json", "print JSON")
-    .action((options: { config: string; mtu: string; json?: boolean }, command: Command) => {
+    .action(async (options: { config: string; mtu: string; json?: boolean }, command: Command) => {
       const mtu = Number(options.mtu);
       if (!Number.isInteger(mtu) || mtu < 576 || mtu > 65_535) {
         return command.error(`error: --mtu: ${options.mtu} is not from 576 to 65535`, { exitCode: 2 });
       }
-      const rows = mtuRows(loadOrExit(options.config, command), mtu);
+      const rows = mtuRows(await loadOrExit(options.config, command), mtu);
       if (options.json === true) env.stdout.write(`${JSON.stringify(rows)}\n`);
       else {
         const cells = rows.map((r) => [r.host, `IPv${r.outer}`, r.chain, r.overhead, r.largest, r.mss4, r.mss6]);

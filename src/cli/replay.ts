@@ -55,7 +55,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("--diff <pcap>", "compare what leaves with an earlier output; exit code 1 when they differ")
     .option("--json", "print JSON: packets, verdicts, nsPerPacket")
     .action(async (options: Options, command: Command) => {
-      const config = loadOrExit(options.config, command);
+      const config = await loadOrExit(options.config, command);
       if (!config.hosts.some((host) => host.name === options.host)) {
         const known = config.hosts.map((host) => host.name).join(", ");
         command.error(`${options.config}: hosts: no host '${options.host}' for --host (there are ${known})`, { exitCode: 2 });

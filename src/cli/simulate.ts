@@ -111,8 +111,8 @@ function courseOf(scenario: Scenario, options: Options, config: Config | null): 
   };
 }
 
-function simulate(scenario: Scenario, options: Options, env: CliEnv, command: Command): void {
-  const config = options.config === undefined ? null : loadOrExit(options.config, command);
+async function simulate(scenario: Scenario, options: Options, env: CliEnv, command: Command): Promise<void> {
+  const config = options.config === undefined ? null : await loadOrExit(options.config, command);
   const course = courseOf(scenario, options, config);
   const runs = POLICIES.map((policy) => {
     let shown = -1;

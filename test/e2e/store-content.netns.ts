@@ -3,14 +3,14 @@
  * goes on with the last good state, and its report says what is wrong.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { EtcdStore } from "../../src/store/etcd-store.ts";
 import { clusterKeys } from "../../src/store/keys.ts";
 import { type HostReport, MAX_WANTED_BYTES, readRecord, writeRecord } from "../../src/store/records.ts";
-import { AgentProcess, runToEnd } from "../support/agent.ts";
+import { AgentProcess, MAIN, runToEnd } from "../support/agent.ts";
 import { startEtcd, type TestEtcd } from "../support/etcd.ts";
 import { answering, DIPS, onNeighbour, prepared, unharmed, useOneHost, VIPS } from "../support/one-host.ts";
 import { until } from "../support/store-contract.ts";
@@ -240,4 +240,41 @@ test("an agent that finds no good content, and nothing on its disk, says what is
     const twice = await runToEnd(args);
     assert.equal(twice.code, 2);
     assert.match(twice.lines[0]!, /: hosts: is kept in the store \(take it out here; `hafl apply FILE` puts it there\)$/);
+  }));
+
+test("commands that read a config take what is wanted from the store, or say why not", (t) =>
+  unharmed(async () => {
+    const { args, file, want, etcd } = await stand(t);
+    const said = (...command: string[]): { code: number; out: string; err: string } => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...command], { encoding: "utf8" });
+      return { code: status ?? -1, out: stdout, err: stderr };
+    };
+    const lookup = ["lookup", "--config", file, "--flow", "tcp 198.51.100.7:1234 > 192.0.2.10:8080", "--json"];
+    const empty = said("check", file);
+    assert.deepEqual([empty.code, empty.out], [0, `${file}: good, as far as it goes: this host's own parts\n`]);
+    assert.match(empty.err, /: warning: not checked: \/hafl\/test\/wanted: there is nothing \(put it there with/);
+    assert.match(said(...lookup).err, /^\/hafl\/test\/wanted: there is nothing/);
+
+    await want(4);
+    const good = said("check", file);
+    assert.deepEqual(
+      [good.code, good.out, good.err],
+      [0, `${file}: good: cluster test, hosts: 1, services: 1, with change 4 in ${etcd.endpoint}\n`, ""],
+    );
+    assert.match(said("check", file, "--effective").out, /size: 1009\n/);
+    assert.equal(JSON.parse(said(...lookup).out).host, "s1");
+    assert.match(said(...args, "--dry-run").out, /^ip tuntap add dev hafl-s1 /);
+
+    await want(5, WANTED.replace("192.0.2.10", "10.9.9.1"));
+    const bad = said("check", file);
+    assert.deepEqual([bad.code, bad.out], [2, ""]);
+    assert.match(bad.err, /^\/hafl\/test\/wanted: services\[0\]\.vips\[0\]: 10\.9\.9\.1 is the DIP/);
+
+    await etcd.kill();
+    assert.equal(said("check", file).code, 0);
+    for (const command of [["check", file, "--effective"], lookup]) {
+      const away = said(...command);
+      assert.deepEqual([away.code, away.out], [1, ""]);
+      assert.match(away.err, /^store http:\S+: .*\(see `store` in \S+\)\n$/);
+    }
   }));
