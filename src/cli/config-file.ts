@@ -20,7 +20,7 @@ export async function loadWhole(file: string): Promise<WholeResult> {
     return { errors: "errors" in whole ? whole.errors : loaded.errors, from: null, exitCode: 2 };
   }
   if (loaded.local.store.kind === "file") return { ...loadConfig(file), from: null, exitCode: 2 };
-  const { store, keys } = openStore(loaded.local, file);
+  const { store, keys } = await openStore(loaded.local, file);
   try {
     const { entries } = await store.read(keys.wanted);
     const entry = entries.find(({ key }) => key === keys.wanted);
