@@ -56,9 +56,11 @@ lab_node() {
   ' sh "$@"
 }
 
-# lab_bridge NODE DEV MTU ADDRESS/LENGTH...: the hardware address is fixed, otherwise it changes as ports join.
+# lab_bridge NODE DEV MTU ADDRESS/LENGTH...: the hardware address is fixed, otherwise it changes as ports join. It stands for a
+# switch: where br_netfilter is loaded (for containers, as a rule) it would show every frame to the packet filter on the way.
 lab_bridge() {
   lab_bridge_node=$1 lab_bridge_dev=$2
+  ip netns exec "$(lab_ns "$1")" sh -c 'for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e "$f" ] || echo 0 >"$f"; done'
   ip -n "$(lab_ns "$1")" link add "$2" mtu "$3" address 02:00:00:00:00:01 type bridge
   ip -n "$(lab_ns "$1")" link set "$2" up
   shift 3
