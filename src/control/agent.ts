@@ -5,6 +5,7 @@ import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-pla
 import type { AgentView } from "./attendant.ts";
 import { type Config, effectiveConfig, type Offloads } from "./config.ts";
 import type { Wanted } from "./config-source.ts";
+import { workersOf } from "./cpus.ts";
 import { usableRules } from "./drop-rules.ts";
 import { logTables } from "./events.ts";
 import type { FitnessBoard } from "./fitness.ts";
@@ -249,7 +250,7 @@ export class Agent implements Giver {
   get facts(): object {
     const { config, host, uplink, instance, mtu } = this.#place;
     const where = { instance, host: host.name, cluster: config.cluster, runtimeDir: this.#holdings.claim.dir, pid: process.pid };
-    const how = { mode: config.io.mode, uplink: uplink.device, workers: config.io.workers, mtu, hosts: config.hosts.length };
+    const how = { mode: config.io.mode, uplink: uplink.device, workers: workersOf(config.io), mtu, hosts: config.hosts.length };
     return { ...where, ...how, offloads: this.#offloads, vips: this.#desired?.vips.map(formatPrefix) };
   }
 

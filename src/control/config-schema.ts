@@ -103,12 +103,16 @@ const device = z.custom<string>(
   (x) => typeof x === "string" && /^[^\s/]{1,15}$/.test(x),
   expected("a device name", "write eth0"),
 );
+const workers = z.custom<number | "auto">(
+  (n) => n === "auto" || (Number.isInteger(n) && (n as number) >= 1 && (n as number) <= 64),
+  expected("valid here", "write a whole number from 1 to 64, or auto"),
+);
 const offload = oneOf("auto", "off").default("auto");
 const OFFLOADS = { sendTrains: offload, receiveTrains: offload, joinTcp: offload, joinUdp: offload };
 const IO = {
   mode: oneOf("af-packet", "tun").default("af-packet"),
   uplink: device.nullable().default(null),
-  workers: whole(1, 64).default(2),
+  workers: workers.default("auto"),
   cpus: z
     .array(whole(0, 1023), expected("a list of CPU numbers", "write [0, 1]"))
     .min(1, "no CPU (write [0, 1])")

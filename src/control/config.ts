@@ -106,7 +106,8 @@ export interface Config {
   readonly io: {
     readonly mode: "af-packet" | "tun";
     readonly uplink: string | null;
-    readonly workers: number;
+    /** "auto": as many as suit the machine (cpus.ts). */
+    readonly workers: number | "auto";
     /** CPUs that the workers run on, in turn; null: wherever the kernel likes. */
     readonly cpus: readonly number[] | null;
     /** How long a worker that finds nothing to do looks again before it sleeps, microseconds. */

@@ -5,6 +5,7 @@ import { native } from "../io/native.ts";
 import type { Prefix } from "../wire/address.ts";
 import { type AgentOptions, directoryOf, type Place } from "./agent-place.ts";
 import type { Config } from "./config.ts";
+import { workersOf } from "./cpus.ts";
 import { DescriptorList, renumber } from "./descriptor-set.ts";
 import { Descriptors, type Wiring } from "./descriptors.ts";
 import { DropControl } from "./drop-control.ts";
@@ -41,7 +42,7 @@ function wiringOf(options: AgentOptions, { config, host, instance, uplink }: Pla
     mode: config.io.mode,
     uplink: uplink.device,
     tun: tunName(instance),
-    workers: config.io.workers,
+    workers: workersOf(config.io),
     dips: host.dips,
     guePort: config.gue.port,
     receiveTrains: config.io.offloads.receiveTrains === "auto",
@@ -55,7 +56,7 @@ const dropPlaceOf = ({ config, uplink }: Place, runtimeDir: string): Parameters<
   mode: config.io.mode,
   uplink: uplink.device,
   link: uplink.link,
-  workers: config.io.workers,
+  workers: workersOf(config.io),
 });
 
 /** Takes everything that can be refused; nothing of the host's network has changed afterwards. Throws a Failure, with nothing taken. */
@@ -73,7 +74,7 @@ export function openHoldings(options: AgentOptions, place: Place, log: Logger): 
     drops.use(usableRules(config, options.config), vips);
     descriptors = Descriptors.open(wiringOf(options, place, drops, vips));
     drops.count(vips);
-    const publisher = Publisher.open(claim.dir, config.io.workers, trackedFlows(config));
+    const publisher = Publisher.open(claim.dir, workersOf(config.io), trackedFlows(config));
     return { claim, network, drops, descriptors, publisher };
   } catch (error) {
     drops?.close();

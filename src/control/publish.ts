@@ -35,6 +35,7 @@ import { SYNS_BYTES, SYNS_LAYOUT } from "../shm/syn-memory.ts";
 import { type ChainTable, movedBuckets } from "../steering/generations.ts";
 import { RememberedTables } from "../steering/remembered-tables.ts";
 import type { Config } from "./config.ts";
+import { workersOf } from "./cpus.ts";
 import { advanceHistory, drainTimes, type GivenPools, type History, nextDrained } from "./generation-history.ts";
 import { originOf, readHistory, writeHistory } from "./history-file.ts";
 import type { PathMtus } from "./path-mtu.ts";
@@ -110,13 +111,13 @@ export class Publisher {
    */
   static adopt(runtimeDir: string, config: Config, flows: number): Publisher {
     const control = controlWords(mapKept(controlPath(runtimeDir), CONTROL_BYTES, CONTROL_LAYOUT));
-    mapKept(countersPath(runtimeDir), countersBytes(config.io.workers), COUNTERS_LAYOUT);
+    mapKept(countersPath(runtimeDir), countersBytes(workersOf(config.io)), COUNTERS_LAYOUT);
     mapKept(synsPath(runtimeDir), SYNS_BYTES, SYNS_LAYOUT);
     mapKept(fragmentsPath(runtimeDir), FRAGMENTS_BYTES, FRAGMENTS_LAYOUT);
     const table = mapKept(flowsPath(runtimeDir), flowTableBytes(flows), FLOWS_LAYOUT);
     const history = readHistory(runtimeDir);
     if (flowsEpoch(table) !== history.epoch) throw new Error(`${historyPath(runtimeDir)}: not that of the flow table beside it`);
-    const publisher = new Publisher(runtimeDir, config.io.workers, control, history);
+    const publisher = new Publisher(runtimeDir, workersOf(config.io), control, history);
     const bank = bankOf(currentGeneration(control));
     const bytes = bankBytes(control, bank);
     publisher.#banks[bank] = mapKept(bankPath(runtimeDir, bank, bankSerial(control, bank)), bytes, FORWARDING_LAYOUT);

@@ -1,6 +1,7 @@
 /** The counters of the agent that this process is, as they are now: mapped once, not read from files as others do (status.ts). */
 
 import type { AgentView } from "../control/attendant.ts";
+import { workersOf } from "../control/cpus.ts";
 import { type EgressUse, egressUse } from "../control/egress-use.ts";
 import { tunName } from "../control/own-place.ts";
 import { readRules, ruleCountersPath } from "../io/rule-files.ts";
@@ -33,7 +34,7 @@ export class LiveCounts {
   /** The agent must have started. Throws when its files cannot be mapped. */
   constructor(view: AgentView) {
     this.#view = view;
-    const { workers } = view.config().io;
+    const workers = workersOf(view.config().io);
     this.#control = controlWords(mapControl(view.runtimeDir, false));
     this.#counters = mapKept(countersPath(view.runtimeDir), countersBytes(workers), COUNTERS_LAYOUT);
     this.#ruleCounters = mapKept(ruleCountersPath(view.runtimeDir), ruleCountersBytes(workers), RULE_COUNTERS_LAYOUT);

@@ -210,7 +210,7 @@ const BAD: [what: string, input: string, ...lines: string[]][] = [
     `${GOOD}io: { offloads: { joinTpc: off } }\n`,
     'io.offloads.joinTpc: unknown key (did you mean "joinTcp"?)',
   ],
-  ["no workers", `${GOOD}io: { workers: 0 }\n`, "io.workers: 0 is not valid here (write a whole number from 1 to 64)"],
+  ["no workers", `${GOOD}io: { workers: 0 }\n`, "io.workers: 0 is not valid here (write a whole number from 1 to 64, or auto)"],
   [
     "device name too long",
     `${GOOD}io: { uplink: averyverylongname }\n`,
@@ -334,7 +334,7 @@ test("defaults", () => {
       {
         mode: "af-packet",
         uplink: null,
-        workers: 2,
+        workers: "auto",
         cpus: null,
         busyPollUs: 0,
         offloads: { sendTrains: "auto", receiveTrains: "auto", joinTcp: "auto", joinUdp: "auto" },

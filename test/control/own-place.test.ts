@@ -83,7 +83,7 @@ test("what cannot change while the agent runs is refused, by field", () => {
   assert.deepEqual(lines(TEXT.replace("fd00::12", "fd00::13")), []);
   assert.deepEqual(lines(`${TEXT}io: { workers: 4, mode: tun }\n`), [
     "c.yaml: io.mode: cannot change from af-packet to tun while the agent runs (change it back, or restart the agents)",
-    "c.yaml: io.workers: cannot change from 2 to 4 while the agent runs (change it back, or restart the agents)",
+    "c.yaml: io.workers: cannot change from auto to 4 while the agent runs (change it back, or restart the agents)",
   ]);
   assert.deepEqual(lines(`${TEXT}io: { cpus: [0, 1], busyPollUs: 50 }\n`), [
     "c.yaml: io.cpus: cannot change from none to [0, 1] while the agent runs (change it back, or restart the agents)",

@@ -32,6 +32,7 @@ ${Array.from({ length: hosts }, (_, i) => `  - { name: s${i}, dip: 10.0.0.${i + 
 services:
 ${Array.from({ length: services }, (_, i) => `  - { name: w${i}, vips: [192.0.2.${i + 1}], ports: { tcp: any }, pool: { s0: ${i + 1}, s${hosts - 1}: 1 } }`).join("\n")}
 table: { size: 1009 }
+io: { workers: 2 }
 `);
 
 function runtimeDir(t: TestContext): string {

@@ -31,6 +31,7 @@ seed: 0123456789abcdef0123456789abcdef
 hosts: [{ name: s1, dip: 10.0.1.11 }, { name: s2, dip: 10.0.1.12 }]
 services: [{ name: web, vips: [192.0.2.10], ports: { tcp: 80 } }]
 table: { size: 101 }
+io: { workers: 2 }
 metrics: { listen: 127.0.0.1:0 }
 `;
 
