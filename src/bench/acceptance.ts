@@ -31,7 +31,11 @@ export function judge(figures: Figures, alone: Alone): Line[] {
   const added = (figure: string, path: PathName): number => of(figure, path) - of(figure, "direct");
   const sum = (values: readonly number[]): number =>
     values.reduce((total, n) => total + n, Number(values.length === 0 && Number.NaN));
-  const late = sum(["late", "late at 80 %", "late of two"].flatMap((figure) => figures.roundsOf(figure, "haflinger")));
+  const late = sum(
+    ["late", "late at 80 %", "late of two"].flatMap((figure) =>
+      (["haflinger", "haflinger-1", "haflinger-2"] as const).flatMap((path) => figures.roundsOf(figure, path)),
+    ),
+  );
   const own = (name: AloneName, figure: string): number => alone[name]?.[figure]?.median ?? Number.NaN;
   const seconds = of("lost in");
   const lost = seconds >= LOSSLESS_SECONDS ? of("lost") : Number.NaN;
@@ -53,8 +57,8 @@ export function judge(figures: Figures, alone: Alone): Line[] {
     line("established packet in the pipeline", own("hot-path", "whole"), "at most", 44, "ns"),
     line("table of 65,537 buckets for 1,000 weighted hosts", own("table", "build"), "at most", 15, "ms"),
     line("delay of a burst that takes up new tables", own("table", "delay"), "at most", 100, "µs"),
-    line("two workers over one, two uploads", ratio("upload of two", "haflinger", "haflinger-1"), "at least", 1),
-    line("two workers over one, two flows of small packets", ratio("small of two", "haflinger", "haflinger-1"), "at least", 1),
+    line("two workers over one, two uploads", ratio("upload of two", "haflinger-2", "haflinger-1"), "at least", 1),
+    line("two workers over one, two flows of small packets", ratio("small of two", "haflinger-2", "haflinger-1"), "at least", 1),
     line("small packets that left their flow's order", late, "at most", 0, "packets"),
     line("resident memory with 1,000,000 flows", resident, "at most", 200, "MB"),
     line("packet with 1,000,000 flows over 10,000", many, "at most", 1.5),

@@ -30,7 +30,7 @@ export const keepalive: Part = {
   figures: { keepalive: { unit: "requests/s", better: "more" } },
   needs: ["wrk", "nginx"],
   paths,
-  warmUp: 1,
+  warmUp: 3,
   measure: async (run, path, seconds): Promise<Sample> => ({ keepalive: await requests(run, path, seconds, []) }),
 };
 
@@ -40,7 +40,7 @@ export const connections: Part = {
   figures: { connections: { unit: "requests/s", better: "more" } },
   needs: ["wrk", "nginx"],
   paths,
-  warmUp: 1,
+  warmUp: 3,
   measure: async (run, path, seconds): Promise<Sample> => ({
     connections: await requests(run, path, seconds, ["-H", "Connection: close"]),
   }),

@@ -1,4 +1,5 @@
 /** The benchmark in the lab: raises the test stand, measures part by part, takes it down. */
+import { workersOf } from "../control/cpus.ts";
 import { ALONE, type Alone, type AloneName, runAlone } from "./alone.ts";
 import { download, twoFlows, upload } from "./bulk.ts";
 import { Figures } from "./figures.ts";
@@ -13,7 +14,8 @@ import { loss, small, twoSmallFlows } from "./small.ts";
 import { isKnown, type Pair, pairsOf, raiseStand } from "./stand.ts";
 import { findTool, howToGet } from "./tools.ts";
 
-const PARTS: readonly Part[] = [
+/** In the order in which they are measured and shown. */
+export const PARTS: readonly Part[] = [
   upload,
   download,
   keepalive,
@@ -51,22 +53,34 @@ const HOW_TO_GET: Readonly<Record<string, string>> = {
 export interface LabOptions {
   readonly rounds: number;
   readonly seconds: number;
-  readonly workers: number;
+  /** null: what the agents choose by themselves. */
+  readonly workers: number | null;
   readonly only: readonly string[];
   readonly peers: readonly string[];
   readonly smoke: boolean;
 }
 
-export interface LabResult {
+/** How figures came about. */
+export interface RunNote {
   readonly machine: Machine;
-  readonly options: LabOptions;
-  readonly figures: Figures;
-  readonly alone: Alone;
+  readonly rounds: number;
+  readonly seconds: number;
+  /** Of each agent, where nothing else is said. */
+  readonly workers: number;
+  /** What was measured, in words of --only. */
+  readonly measured: readonly string[];
   /** What was left out, and why, a line each. */
   readonly leftOut: readonly string[];
   /** Load average just before each part. */
   readonly loads: readonly number[];
   readonly minutes: number;
+}
+
+export interface LabResult {
+  readonly figures: Figures;
+  readonly alone: Alone;
+  /** One, or as many as were put together (saved.ts): then each part is of one of them, all its rounds. */
+  readonly runs: readonly [RunNote, ...RunNote[]];
 }
 
 /** Says what is going on, a line at a time. */
@@ -168,6 +182,15 @@ export async function runBenchLab(options: LabOptions, signal: AbortSignal, say:
   const loads: number[] = [];
   const alone = await measureAlone(options, signal, say);
   await measureParts(plan, options, figures, loads, signal, say);
-  const minutes = (performance.now() - begun) / 60_000;
-  return { machine, options, figures, alone, leftOut: plan.leftOut, loads, minutes };
+  const note: RunNote = {
+    machine,
+    rounds: options.rounds,
+    seconds: options.seconds,
+    workers: options.workers ?? workersOf({ workers: "auto", cpus: null }),
+    measured: [...Object.keys(alone), ...new Set(plan.parts.map(({ part }) => part.name))],
+    leftOut: plan.leftOut,
+    loads,
+    minutes: (performance.now() - begun) / 60_000,
+  };
+  return { figures, alone, runs: [note] };
 }

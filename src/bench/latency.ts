@@ -27,7 +27,7 @@ const ask = ({ stand }: Run, { address }: Path, seconds: number): Promise<EchoRe
   measureOn<EchoReport>(stand, CLIENT, "echo", ["client", address, ECHO_PORT, seconds, EVERY_US]);
 
 async function byHandIf(stand: Stand, { name }: Path): Promise<{ stop(): Promise<unknown> } | null> {
-  return name === "by-hand" ? startByHand(stand, BY_HAND_VIP, pairsOf(1)[0]!.target) : null;
+  return name === "by-hand" ? startByHand(stand, BY_HAND_VIP, pairsOf(null)[0].target) : null;
 }
 
 export const idleLatency: Part = {
@@ -40,7 +40,7 @@ export const idleLatency: Part = {
   },
   needs: [],
   paths: pick(CONNECTIONS, "direct", "haflinger", "haflinger-busy", "haproxy", "nginx", "by-hand"),
-  warmUp: 0.3,
+  warmUp: 1,
   async measure(run, path, seconds): Promise<Sample> {
     const byHand = await byHandIf(run.stand, path);
     const { p50, p99, p999 } = await ask(run, path, seconds);

@@ -13,6 +13,8 @@ export interface Machine {
   readonly processors: number;
   readonly memory: string;
   readonly kernel: string;
+  /** How its TCP controls congestion, as the lab's hosts inherit it. */
+  readonly congestion: string;
   readonly versions: Readonly<Record<string, string>>;
   /** The commit that was measured, with "and changes" when the tree had any; null outside a git tree. */
   readonly commit: string | null;
@@ -49,6 +51,7 @@ export function describeMachine(): Machine {
     processors: cpus().length,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     kernel: release(),
+    congestion: readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim(),
     versions: { node: process.version.slice(1), gcc: gcc(), ...Object.fromEntries(tools.map((name) => [name, versionOf(name)])) },
     commit: commit(),
     loadBefore: [one!, five!],

@@ -9,6 +9,7 @@ export const PATH_NAMES = [
   "floor-1",
   "haflinger",
   "haflinger-1",
+  "haflinger-2",
   "haflinger-busy",
   "haproxy",
   "haproxy-splice",
@@ -22,6 +23,7 @@ export const LABELS: Readonly<Record<PathName, string>> = {
   direct: "direct (kernel routing)",
   haflinger: "Haflinger",
   "haflinger-1": "Haflinger, 1 worker",
+  "haflinger-2": "Haflinger, 2 workers",
   "haflinger-busy": "Haflinger, busy polling",
   haproxy: "HAProxy",
   "haproxy-splice": "HAProxy with splice",
@@ -42,7 +44,7 @@ export interface Path {
   readonly delivers: string | null;
 }
 
-const [usual, one, busy] = pairsOf(1) as [ReturnType<typeof pairsOf>[number], ...ReturnType<typeof pairsOf>];
+const [usual, one, two, busy] = pairsOf(null);
 const server = addressOf(SERVER, 4);
 
 function throughPair(name: PathName, { director, target, vip }: typeof usual): Path {
@@ -61,8 +63,9 @@ const throughBalancer = (name: PathName, address: string): Path => ({
 export const CONNECTIONS: Readonly<Partial<Record<PathName, Path>>> = {
   direct: { name: "direct", address: server, through: [SERVER], forwards: null, delivers: null },
   haflinger: throughPair("haflinger", usual),
-  "haflinger-1": throughPair("haflinger-1", one!),
-  "haflinger-busy": throughPair("haflinger-busy", busy!),
+  "haflinger-1": throughPair("haflinger-1", one),
+  "haflinger-2": throughPair("haflinger-2", two),
+  "haflinger-busy": throughPair("haflinger-busy", busy),
   haproxy: throughBalancer("haproxy", BALANCERS.haproxy),
   "haproxy-splice": throughBalancer("haproxy-splice", BALANCERS["haproxy-splice"]),
   nginx: throughBalancer("nginx", BALANCERS.nginx),
@@ -86,7 +89,8 @@ const small = (name: PathName, host: string, forwards: string | null): Path => (
 /** From the generator to the sink: the first host of each is the director. */
 export const SMALL_PACKETS: Readonly<Partial<Record<PathName, Path>>> = {
   haflinger: small("haflinger", usual.director, usual.director),
-  "haflinger-1": small("haflinger-1", one!.director, one!.director),
+  "haflinger-1": small("haflinger-1", one.director, one.director),
+  "haflinger-2": small("haflinger-2", two.director, two.director),
   floor: small("floor", BALANCER, null),
   "floor-1": small("floor-1", BALANCER, null),
   "by-hand": small("by-hand", BALANCER, null),

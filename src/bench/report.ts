@@ -5,11 +5,12 @@ import { fileURLToPath } from "node:url";
 import { describeLine, judge } from "./acceptance.ts";
 import type { AloneName } from "./alone.ts";
 import type { Figures } from "./figures.ts";
-import type { LabResult } from "./lab.ts";
+import type { LabResult, RunNote } from "./lab.ts";
 import { beside, readable } from "./numbers.ts";
 import type { Figure, Part } from "./part.ts";
 import { LABELS } from "./paths.ts";
 import { picture } from "./picture.ts";
+import { save, withSaved } from "./saved.ts";
 
 export const RESULTS = fileURLToPath(new URL("../../../bench/results/", import.meta.url));
 
@@ -67,19 +68,32 @@ export const acceptanceRows = ({ figures, alone }: LabResult): Row[] =>
     return [line.what, figure, bound, met];
   });
 
-function machineText({ machine, options, loads, minutes, leftOut }: LabResult): string {
-  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
-  const load = loads.length === 0 ? "" : `; load average just before each part: ${loads.map((n) => n.toFixed(2)).join(", ")}`;
+const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+function runText({ machine, measured, rounds, seconds, workers, minutes, loads }: RunNote): string {
+  const before = machine.loadBefore.map((n) => n.toFixed(2)).join(", ");
+  const load = loads.length === 0 ? "" : `; just before each part: ${loads.map((n) => n.toFixed(2)).join(", ")}`;
   return [
-    `- ${machine.processors} processors (${machine.processor}), ${machine.memory}; Linux ${machine.kernel}; ${versions.join(", ")}`,
-    `- Haflinger ${machine.commit ?? "outside a git tree"}, agents with ${options.workers} workers; ${machine.date}; ${minutes.toFixed(1)} minutes`,
-    `- ${options.rounds} interleaved rounds, ${options.seconds} s for each measurement; load average before the run: ${machine.loadBefore.map((n) => n.toFixed(2)).join(", ")} (1 and 5 minutes)${load}`,
-    ...leftOut.map((line) => `- left out: ${line}`),
+    `- ${measured.join(", ")}: Haflinger ${machine.commit ?? "outside a git tree"}, agents with ${plural(workers, "worker")}`,
+    `${rounds} interleaved rounds, ${seconds} s for each measurement`,
+    `${machine.date.slice(0, 16)}Z, ${minutes.toFixed(1)} minutes; load average before the run: ${before} (1 and 5 minutes)${load}`,
+  ].join("; ");
+}
+
+function machineText(runs: LabResult["runs"]): string {
+  const [{ machine }] = runs;
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  const leftOut = new Set(runs.flatMap((run) => run.leftOut));
+  return [
+    `- ${machine.processors} processors (${machine.processor}), ${machine.memory}; Linux ${machine.kernel}, TCP with ${machine.congestion}; ${versions.join(", ")}`,
+    ...runs.map(runText),
+    ...[...leftOut].map((line) => `- left out: ${line}`),
   ].join("\n");
 }
 
 /** The whole report. `image` is the picture's file name. */
 export function markdown(result: LabResult, image: string): string {
+  const [{ machine }] = result.runs;
   const sections = result.figures.parts.map((part) => {
     const { header, rows } = partTable(result.figures, part);
     return `${part.title}\n\n${markdownTable(header, rows)}`;
@@ -93,12 +107,12 @@ export function markdown(result: LabResult, image: string): string {
     return `${ALONE_TITLES[name]}\n\n${markdownTable(["figure", "median", "rounds"], rows)}`;
   });
   return `${[
-    `# Benchmark of ${result.machine.date.slice(0, 10)} on ${result.machine.host}`,
+    `# Benchmark of ${machine.date.slice(0, 10)} on ${machine.host}`,
     "Everything (client, router, balancer, servers) on one machine, as `hafl bench lab` does it; how to read it: [bench/README.md](../README.md).",
-    machineText(result),
+    machineText(result.runs),
     ...(sections.length === 0 ? [] : [`![the figures as bars](${image})`]),
     "## Acceptance",
-    "Medians of this run and their ratios.",
+    "Ratios of medians. What is set beside each other was measured in one run, round by round.",
     markdownTable(["what", "figure", "bound", ""], acceptanceRows(result)),
     "## Figures",
     ...sections,
@@ -106,15 +120,22 @@ export function markdown(result: LabResult, image: string): string {
   ].join("\n\n")}\n`;
 }
 
-/** Writes report and picture. Returns their paths. */
-export function writeReport(result: LabResult, folder: string): string[] {
-  const { machine, figures } = result;
-  const name = `${machine.date.slice(0, 10)}-${machine.host.replace(/[^\w.-]/g, "_")}`;
+/** Name of the files of a report, without what follows the dot. */
+export const reportName = ({ runs: [{ machine }] }: LabResult): string =>
+  `${machine.date.slice(0, 10)}-${machine.host.replace(/[^\w.-]/g, "_")}`;
+
+/** Writes report, picture and figures; `add`: with the parts that are in the folder from runs before. Returns their paths. */
+export function writeReport(measured: LabResult, folder: string, add: boolean): string[] {
+  const name = reportName(measured);
   mkdirSync(folder, { recursive: true });
+  const files = [join(folder, `${name}.md`), join(folder, `${name}.svg`), join(folder, `${name}.json`)] as const;
+  const result = add ? withSaved(files[2], measured) : measured;
+  const { figures, runs } = result;
+  const [{ machine }] = runs;
   const groups = IN_PICTURE.map((figure) => figures.entriesOf(figure)).filter((entries) => entries.length > 0);
   const title = `${machine.date.slice(0, 10)}, ${machine.processors} processors for everything, Linux ${machine.kernel.split("-")[0]}`;
-  const files = [join(folder, `${name}.md`), join(folder, `${name}.svg`)] as const;
   writeFileSync(files[0], markdown(result, `${name}.svg`));
   writeFileSync(files[1], picture(groups, title));
+  save(files[2], result);
   return [...files];
 }

@@ -21,7 +21,7 @@ export async function measurePart(
   onSample: OnSample,
 ): Promise<void> {
   const { stand, seconds, smoke } = run;
-  if (!smoke && part.warmUp > 0) for (const path of paths) await part.measure(run, path, Math.min(part.warmUp, seconds));
+  if (!smoke && part.warmUp > 0) for (const path of paths) await part.measure(run, path, part.warmUp);
   for (let round = 0; round < (part.once ? 1 : rounds); round++) {
     for (const path of rotated(paths, round)) {
       stand.signal.throwIfAborted();

@@ -118,7 +118,7 @@ export const small: Part = {
   },
   needs: [],
   paths: pick(SMALL_PACKETS, "floor", "floor-1", "haflinger", "by-hand"),
-  warmUp: 1,
+  warmUp: 2,
   measure: (run, path, seconds) => fullRate(run, path, FLOWS, seconds),
 };
 
@@ -158,8 +158,8 @@ export const twoSmallFlows: Part = {
     "late of two": { title: "out of order", unit: "packets", better: "less" },
   },
   needs: [],
-  paths: pick(SMALL_PACKETS, "haflinger", "haflinger-1"),
-  warmUp: 1,
+  paths: pick(SMALL_PACKETS, "haflinger-1", "haflinger-2"),
+  warmUp: 2,
   async measure({ stand }, path, seconds): Promise<Sample> {
     const { sink } = await pass(stand, path, 2, 0, seconds);
     return { "small of two": sink.packets / sink.seconds / 1000, "late of two": sink.late };

@@ -11,9 +11,10 @@
  *
  *     s1  server without agent: iperf3, nginx, echo; "sink", where small packets end
  *     s2  balancer without agent: HAProxy (with and without splice), nginx stream, floor, the director by hand; all forward to s1
- *     s3  director, s4 target and server: agents with as many workers as asked for    VIP 192.0.2.10
+ *     s3  director, s4 target and server: agents with as many workers as they choose, or are asked for     VIP 192.0.2.10
  *     s5, s6 the same: agents with one worker                                         VIP 192.0.2.11
- *     s7, s8 the same: agents with one worker that polls busily                       VIP 192.0.2.12
+ *     s7, s8 the same: agents with two workers                                        VIP 192.0.2.12
+ *     s9, s10 the same: agents with one worker that polls busily                      VIP 192.0.2.13
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -58,21 +59,22 @@ export interface Pair {
   readonly io: Readonly<Record<string, number>>;
 }
 
-/** All there may be, in order of their hosts. */
-export function pairsOf(workers: number): readonly Pair[] {
+/** All there may be, in order of their hosts. `workers` null: what the agents choose. */
+export function pairsOf(workers: number | null): readonly [Pair, Pair, Pair, Pair] {
   return [
-    { director: "s3", target: "s4", vip: "192.0.2.10", io: { workers } },
+    { director: "s3", target: "s4", vip: "192.0.2.10", io: workers === null ? {} : { workers } },
     { director: "s5", target: "s6", vip: "192.0.2.11", io: { workers: 1 } },
-    { director: "s7", target: "s8", vip: "192.0.2.12", io: { workers: 1, busyPollUs: BUSY_US } },
+    { director: "s7", target: "s8", vip: "192.0.2.12", io: { workers: 2 } },
+    { director: "s9", target: "s10", vip: "192.0.2.13", io: { workers: 1, busyPollUs: BUSY_US } },
   ];
 }
 
-const MOST_HOSTS = 2 + 2 * pairsOf(1).length;
+const MOST_HOSTS = 2 + 2 * pairsOf(null).length;
 
 /** The config of the agents of a pair: one cluster for all, apart from how they move packets. */
 function standConfig(io: Pair["io"]): string {
   const services = [
-    ...pairsOf(1).map(({ target, vip }) => ({ name: target, vips: [vip], ports: { tcp: "any" }, pool: [target] })),
+    ...pairsOf(null).map(({ target, vip }) => ({ name: target, vips: [vip], ports: { tcp: "any" }, pool: [target] })),
     { name: "small", vips: [SMALL_VIP], ports: { tcp: "any" }, pool: [SERVER] },
     { name: "by-hand", vips: [BY_HAND_VIP], ports: { tcp: "any" }, pool: ["s4"] },
   ];

@@ -13,10 +13,11 @@ import { whole } from "./numbers.ts";
 interface Options {
   readonly rounds: number;
   readonly seconds: number;
-  readonly workers: number;
+  readonly workers?: number;
   readonly only: readonly string[];
   readonly peers: readonly string[];
   readonly out?: string;
+  readonly add?: true;
   readonly smoke?: true;
   readonly install?: true;
   readonly json?: true;
@@ -51,7 +52,7 @@ function render(result: LabResult): string {
   ].join("\n");
 }
 
-const asJson = ({ figures, alone, machine, leftOut }: LabResult): unknown => ({
+const asJson = ({ figures, alone, runs: [{ machine, leftOut }] }: LabResult): unknown => ({
   ...figures.toJSON(),
   ...Object.fromEntries(
     Object.entries(alone).flatMap(([name, part]) => Object.entries(part!).map(([f, m]) => [`${name}: ${f}`, m])),
@@ -71,11 +72,15 @@ export function registerLab(bench: Command, env: CliEnv): void {
     .description("Haflinger beside plain routing, HAProxy, nginx, cap with raw-socket and a C floor, in a lab of its own (root)")
     .option("--rounds <n>", "interleaved rounds to take medians of", whole(1, 100), 5)
     .option("--seconds <n>", "how long a measurement lasts", seconds, 2)
-    .option("--workers <n>", "data-plane threads of each agent", whole(1, 64), 2)
+    .option("--workers <n>", "data-plane threads of each agent (default: what it chooses by itself)", whole(1, 64))
     .option("--only <list>", `some of ${PART_NAMES.join(",")}`, listOf(PART_NAMES), [...PART_NAMES])
     .option("--peers <list>", `some of ${PEERS.join(",")}`, listOf(PEERS), [...PEERS])
     .option("--install", "fetch what is missing first: unpacked below dist/, nothing is installed in the system")
     .option("--out <dir>", "where report and picture go (default: bench/results, for whole runs)")
+    .option(
+      "--add",
+      "into the report that is there: parts measured now take the place of older ones (default --out: bench/results)",
+    )
     .option("--smoke", "everything once and briefly, to see that it works; the figures mean nothing")
     .option("--json", "print JSON: {name: {median, unit, rounds}}, with acceptance and machine")
     .action(async (options: Options) => {
@@ -87,10 +92,15 @@ export function registerLab(bench: Command, env: CliEnv): void {
       }
       const smoke = options.smoke === true;
       await interruptible(async (signal) => {
-        const result = await runBenchLab({ ...options, smoke, ...(smoke ? SMOKE : {}) }, signal, say);
+        const result = await runBenchLab(
+          { ...options, workers: options.workers ?? null, smoke, ...(smoke ? SMOKE : {}) },
+          signal,
+          say,
+        );
         const isWhole = !smoke && options.only.length === PART_NAMES.length && options.peers.length === PEERS.length;
-        const folder = options.out ?? (isWhole ? RESULTS : null);
-        if (folder !== null) for (const file of writeReport(result, folder)) say(`wrote ${file}`);
+        const add = options.add === true;
+        const folder = options.out ?? (isWhole || add ? RESULTS : null);
+        if (folder !== null) for (const file of writeReport(result, folder, add)) say(`wrote ${file}`);
         env.stdout.write(options.json ? `${JSON.stringify(asJson(result))}\n` : render(result));
       });
     });

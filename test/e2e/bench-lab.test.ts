@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { after, test } from "node:test";
 import { labNames } from "../../src/lab/state.ts";
 import { MAIN } from "../support/agent.ts";
@@ -23,8 +23,8 @@ const OURS = [
   "lost: haflinger",
   "idle p50: direct",
   "idle p99.9: haflinger",
-  "small of two: haflinger",
   "small of two: haflinger-1",
+  "small of two: haflinger-2",
   "resident: haflinger",
   "tracked: haflinger",
   "hot-path: whole",
@@ -80,9 +80,12 @@ test("every part gives a number", { skip: labObstacle, timeout: 120_000 }, async
   for (const line of leftOut) t.diagnostic(`left out: ${line}`);
 
   const files = readdirSync(out).sort();
-  assert.equal(files.length, 2);
-  const [report, image] = files.map((file) => readFileSync(join(out, file), "utf8")) as [string, string];
-  assert.ok(report.includes(`](${files[1]})`) && report.includes("| upload over direct |"), report);
+  assert.deepEqual(
+    files.map((file) => extname(file)),
+    [".json", ".md", ".svg"],
+  );
+  const [, report, image] = files.map((file) => readFileSync(join(out, file), "utf8")) as [string, string, string];
+  assert.ok(report.includes(`](${files[2]})`) && report.includes("| upload over direct |"), report);
   assert.match(image, /^<svg /);
   assert.ok(!labNames().includes(`bench-${process.pid}`), "the test stand is left");
 });
