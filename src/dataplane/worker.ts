@@ -145,15 +145,13 @@ function run(options: WorkerOptions): void {
   const idle = addon.createWaiter(Int32Array.from([options.wakeFd]));
   const waits = counterAt("waits");
   const kernelDrops = counterAt("kernelDrops");
-  const { token, end } = options;
-  const busyMs = options.busyPollUs / 1000;
+  const { token, end, busyPollUs } = options;
   let asked = 0;
-  let idleSince = 0;
 
   say("ready");
   while (Atomics.load(end, 0) === 0) {
     if (!mayRun(control, token)) {
-      addon.wait(idle, STATISTICS_MS);
+      addon.wait(idle, STATISTICS_MS, 0);
       continue;
     }
     current.enter();
@@ -168,11 +166,6 @@ function run(options: WorkerOptions): void {
       began = turned;
       ready = ALL_SOURCES;
       if (handled >= LARGE_BURST) continue;
-      if (busyMs > 0) {
-        if (handled > 0 || idleSince === 0) idleSince = turned;
-        if (turned - idleSince < busyMs) continue;
-        idleSince = 0;
-      }
       // What has come in the meantime is found by waiting, which then takes no time: a source that has nothing is not asked.
       counters[waits] = counters[waits]! + 1;
       const now = Date.now();
@@ -181,7 +174,7 @@ function run(options: WorkerOptions): void {
         counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
       }
       // The first of the waiter's descriptors is no source.
-      ready = addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS) >> 1;
+      ready = addon.wait(waiter, context.held.count > 0 ? HELD_CHECK_MS : STATISTICS_MS, busyPollUs) >> 1;
       began = performance.now();
     }
     endTurns(context);

@@ -1,5 +1,6 @@
 /** The agent looks whether it, and what it has made of the host's network, still works, and says on the board what does not. */
 import type { AgentView, Attendant } from "../control/attendant.ts";
+import { workersOf } from "../control/cpus.ts";
 import { native } from "../io/native.ts";
 import { countersPath, mapControl } from "../io/runtime-files.ts";
 import { controlWords, currentGeneration, seenGeneration } from "../shm/control-block.ts";
@@ -32,7 +33,7 @@ export class SelfCheck implements Attendant {
 
   start(): void {
     const { runtimeDir, place } = this.#view;
-    const { workers } = place.config.io;
+    const workers = workersOf(place.config.io);
     const control = controlWords(mapControl(runtimeDir, false));
     const counters = native().mapFile(countersPath(runtimeDir), countersBytes(workers), false);
     const blocks = Array.from({ length: workers }, (_, i) => workerBlock(counters, i));
@@ -72,7 +73,7 @@ export class SelfCheck implements Attendant {
   async #lookAtNetwork(): Promise<Problems | null> {
     const { config, place, network, log } = this.#view;
     const [desired, { gue, io }] = [network(), config()];
-    const what = { dips: place.host.dips, port: gue.port, workers: io.workers };
+    const what = { dips: place.host.dips, port: gue.port, workers: workersOf(io) };
     try {
       const facts = await readHostFacts(desired, what.dips, what.port);
       this.#blind = false;

@@ -137,11 +137,12 @@ export interface Native {
   /** Prepares waiting for input on descriptors. */
   createWaiter(fds: Int32Array): NativeHandle;
   /**
-   * Blocks the thread until one is readable or `timeoutMs` (-1: for ever) has passed; drains eventfds made by createWake.
+   * Blocks the thread until one is readable or `timeoutMs` (-1: for ever) has passed; drains eventfds made by createWake. For
+   * the first `busyUs` microseconds it does not sleep but looks again and again, and lets others run in between.
    * Returns a bit mask of the ready descriptors by index (31 at most); 0 after the timeout or a signal. A descriptor in
    * error counts as readable, receive() then tells what is wrong. Do not give one eventfd to two waiters: one drains it.
    */
-  wait(waiter: NativeHandle, timeoutMs: number): number;
+  wait(waiter: NativeHandle, timeoutMs: number, busyUs: number): number;
 
   /**
    * Maps `size` bytes of a file shared and writable, making or growing the file if `create` (its pages are allocated then:

@@ -186,7 +186,7 @@ for (const [family, address, peer] of [
 test("a sender takes nothing in, and DF is set on what it sends", async () => {
   const stranger = createSocket("udp4");
   await new Promise<void>((resolve) => stranger.send("x", 49152, "10.0.1.11", () => resolve()));
-  assert.equal(n.wait(n.createWaiter(Int32Array.of(senders.ipv4[0]!)), 20), 0);
+  assert.equal(n.wait(n.createWaiter(Int32Array.of(senders.ipv4[0]!)), 20, 0), 0);
   stranger.close();
   ip("link set lo mtu 1500");
   writer.gue("10.0.1.11", [pattern(1473)]); // would be fragmented without DF

@@ -30,13 +30,16 @@ test("wait tells which descriptor is ready, drains wakes, and times out", () => 
   const waiter = n.createWaiter(Int32Array.of(quiet, loud));
   n.wake(loud);
   n.wake(loud);
-  assert.equal(n.wait(waiter, -1), 0b10);
-  assert.equal(n.wait(waiter, 0), 0);
+  assert.equal(n.wait(waiter, -1, 0), 0b10);
+  assert.equal(n.wait(waiter, 0, 0), 0);
   n.wake(quiet);
   n.wake(loud);
-  assert.equal(n.wait(waiter, 1000), 0b11);
+  assert.equal(n.wait(waiter, 1000, 0), 0b11);
+  n.wake(loud);
+  assert.equal(n.wait(waiter, -1, 1_000_000), 0b10);
+  assert.equal(n.wait(waiter, 0, 1000), 0);
   n.close(quiet);
-  assert.throws(() => n.wait(waiter, 0), { code: "EBADF", syscall: "poll" });
+  assert.throws(() => n.wait(waiter, 0, 0), { code: "EBADF", syscall: "poll" });
   n.close(loud);
 });
 
@@ -47,7 +50,7 @@ const WORKER = `
   const words = new Int32Array(native().mapFile(workerData.path, 4096, false));
   const waiter = native().createWaiter(Int32Array.of(workerData.wake));
   parentPort.postMessage("ready");
-  const mask = native().wait(waiter, 10000);
+  const mask = native().wait(waiter, 10000, 0);
   words[workerData.index] = mask;
   parentPort.postMessage("done");`;
 

@@ -298,7 +298,7 @@ test("an unusable descriptor is an error, wrong arguments are refused by name", 
   assert.throws(() => n.createSocketLookup(fd, words, new Uint8Array(1)), /answers: room for fewer than 2/);
   assert.throws(() => n.lookUpSockets(n.createSocketLookup(fd, words, new Uint8Array(2)), 3), /count: 3/);
   assert.throws(() => n.lookUpSockets(n.createWaiter(Int32Array.of(fd)), 1), /not a socket look-up/);
-  assert.throws(() => n.wait(n.createSocketLookup(fd, words, new Uint8Array(2)), 0), /not a waiter/);
+  assert.throws(() => n.wait(n.createSocketLookup(fd, words, new Uint8Array(2)), 0, 0), /not a waiter/);
 });
 
 test("what a look-up costs", async (t) => {
