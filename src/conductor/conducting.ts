@@ -58,6 +58,8 @@ export class Conducting implements Conducted {
   /** The last config that could be read. */
   #good: { readonly config: Config; readonly change: number } | null = null;
   #wanted: Factors = {};
+  /** The highest change that generations were made for. */
+  #acted = 0;
   /** Since when hosts have been ahead of the store. */
   #aheadFrom: number | null = null;
   #settledFrom: number | null = null;
@@ -146,10 +148,12 @@ export class Conducting implements Conducted {
     this.#aheadFrom = hosts.length > 0 ? (this.#aheadFrom ?? now) : null;
     // News of the hosts may come a moment before that of what they follow.
     const isAhead = this.#aheadFrom !== null && now - this.#aheadFrom >= AHEAD_MS;
-    const behind = most || (reports.length === 0 && saved.turnedBack !== null);
+    const forgotten = change < this.#acted;
+    const behind = most || forgotten || (reports.length === 0 && saved.turnedBack !== null);
     // Somebody has put above all that was applied what is to hold from here on.
     const resumed = saved.turnedBack !== null && change > saved.turnedBack;
-    const turnedBack = behind && !resumed ? (saved.turnedBack ?? (isAhead ? highest : null)) : null;
+    const known = isAhead || forgotten ? Math.max(highest, this.#acted) : null;
+    const turnedBack = behind && !resumed ? (saved.turnedBack ?? known) : null;
     if (turnedBack !== null || (isAhead && !resumed)) alarms.push(aheadText(hosts, turnedBack));
 
     if (settled) this.#stepLoad(config, now);
@@ -226,6 +230,7 @@ export class Conducting implements Conducted {
     this.#saved = next;
     this.#keptAt = now;
     this.written += generations.length;
+    if (generations.length > 0) this.#acted = Math.max(this.#acted, change);
     for (const [pool, why] of outcome.changed) {
       const facts = { event: "generations", pool, serial: serials.get(pool), generation: pools.get(pool)![0]!.id, change };
       this.#work.log.info(facts, `${pool}: new generations: ${why}`);

@@ -69,8 +69,9 @@ function judgePool(
   if ("error" in read) return read;
   if (read.record.service !== pool) return { error: `${key}: holds the generations of ${read.record.service}` };
   if (before === undefined) return read;
-  const same = JSON.stringify(read.record.generations) === JSON.stringify(before.generations);
-  const why = turnedBack("serial", before.serial, read.record.serial, same);
+  const { serial, change, generations } = read.record;
+  const same = JSON.stringify(generations) === JSON.stringify(before.generations);
+  const why = turnedBack("serial", before.serial, serial, same) ?? turnedBack("change", before.change, change, true);
   return why === null ? read : { error: `${key}: ${why} (what counts here stays)` };
 }
 

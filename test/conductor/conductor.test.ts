@@ -242,6 +242,22 @@ test("a store that was turned back moves nothing, until somebody puts a change a
   await poll("no alarms", () => one.state.alarms.length === 0);
 });
 
+test("a conductor does not follow a store that is turned back under it, whatever the hosts have reported by then", async () => {
+  const store = cluster();
+  store.put(KEYS.wanted, wanted(4));
+  const one = conductor(store, "a");
+  await poll("generations", () => store.value(KEYS.generations("web")) !== undefined);
+  store.put(KEYS.wanted, wanted(5, "", "draining"));
+  await poll("d to be taken out", () => taking(store) === "abc");
+  const before = store.value(KEYS.generations("web"));
+  store.put(KEYS.wanted, wanted(4));
+  await poll("an alarm", () => one.state.alarms.length > 0);
+  await looked(store);
+  assert.equal(store.value(KEYS.generations("web")), before);
+  store.put(KEYS.wanted, wanted(6));
+  await poll("d to be back", () => taking(store) === "abcd");
+});
+
 const FIRST = writeRecord("generations", {
   service: "web",
   serial: 3,
