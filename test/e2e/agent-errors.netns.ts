@@ -9,7 +9,7 @@ import { renameSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { AgentProcess, MAIN, runToEnd } from "../support/agent.ts";
 import { ip } from "../support/netns.ts";
-import { answering, CONFIG, DIPS, folder, prepared, unharmed, useOneHost, VIPS } from "../support/one-host.ts";
+import { allAnswer, answering, CONFIG, DIPS, folder, prepared, unharmed, useOneHost, VIPS } from "../support/one-host.ts";
 
 useOneHost();
 
@@ -19,7 +19,7 @@ for (const mode of ["af-packet", "tun"]) {
       unharmed(async () => {
         const agent = new AgentProcess(prepared(CONFIG.replace("af-packet", mode)).args);
         await agent.logged(/^ready/);
-        assert.deepEqual(await answering([...VIPS, ...DIPS]), [...VIPS, ...DIPS]);
+        await allAnswer([...VIPS, ...DIPS]);
         agent.signal(signal);
         assert.equal(await agent.ended(), 0);
         assert.deepEqual(
@@ -40,7 +40,7 @@ for (const mode of ["af-packet", "tun"]) {
       const next = new AgentProcess(args);
       await next.logged(/^an agent that died had left its rules and addresses: they are taken over/);
       await next.logged(/^ready/);
-      assert.deepEqual(await answering([...VIPS, ...DIPS]), [...VIPS, ...DIPS]);
+      await allAnswer([...VIPS, ...DIPS]);
       next.signal("SIGTERM");
       assert.equal(await next.ended(), 0);
     }));
@@ -158,7 +158,7 @@ test("refused in one line: a second agent for the same instance; the first is no
     const second = await runToEnd(args);
     assert.deepEqual([second.code, second.lines.length], [1, 1], second.lines.join("\n"));
     assert.match(second.lines[0]!, /instance "s1" with pid \d+ is running here/);
-    assert.deepEqual(await answering(VIPS), VIPS);
+    await allAnswer(VIPS);
     first.signal("SIGTERM");
     assert.equal(await first.ended(), 0);
   }));
