@@ -228,7 +228,7 @@ export function register(program: Command, env: CliEnv): void {
     .description(
       "a lab of its own, with hosts that are 1, 1, 2, 2 and 4 times as strong: weights follow load until use is even, then down",
     )
-    .option("--steps <n>", "steps of the controller, of 5 s each", whole(1, 10_000), 26)
+    .option("--steps <n>", "steps of the controller, of 5 s each", whole(1, 10_000), 24)
     .option("--json", "print use, weights and verdicts of all steps as JSON")
     .action(async (options: { steps: number; json?: true }) => {
       needRoot();
