@@ -9,7 +9,8 @@ import type { TestContext } from "node:test";
 
 const READY_MS = 20_000;
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };
@@ -29,8 +30,8 @@ export interface TestEtcd {
   resume(): void;
 }
 
-/** Starts an etcd; `flags` are added to its command line. Ended after the test, with its data. */
-export async function startEtcd(t: TestContext, flags: readonly string[] = []): Promise<TestEtcd> {
+/** Starts an etcd; `flags` are added to its command line, `health` is where it is asked whether it is ready, if elsewhere than clients. Ended after the test, with its data. */
+export async function startEtcd(t: TestContext, flags: readonly string[] = [], health?: string): Promise<TestEtcd> {
   const dir = mkdtempSync(join(tmpdir(), "hafl-etcd-"));
   const [client, peer] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
   const urls = ["--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer];
@@ -49,7 +50,7 @@ export async function startEtcd(t: TestContext, flags: readonly string[] = []): 
     child = spawn("setpriv", command, { stdio: "ignore" });
     await once(child, "spawn");
     for (const until = Date.now() + READY_MS; ; ) {
-      const healthy = await fetch(`${client}/health`).then(
+      const healthy = await fetch(`${health ?? client}/health`).then(
         async (response) => (await response.text()).includes("true"),
         () => false,
       );
