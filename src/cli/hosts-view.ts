@@ -2,6 +2,7 @@
 import { judge, opinions, type Sightings } from "../conductor/evidence.ts";
 import type { Config, HostConfig } from "../control/config.ts";
 import { poolName } from "../control/site.ts";
+import { type Cause, diagnose } from "../health/diagnose.ts";
 import type { ClusterKeys } from "../store/keys.ts";
 import {
   type ConductorRecord,
@@ -19,6 +20,8 @@ export interface ServiceView {
   readonly name: string;
   /** null: nobody can tell. */
   readonly healthy: boolean | null;
+  /** What is wrong, in a word or two. */
+  readonly cause: Cause;
   /** Why not; what else is to be known; empty: nothing. */
   readonly reason: string;
   /** Whether it gets new flows by the newest generation; null: there is none yet. */
@@ -118,8 +121,10 @@ export function overview(
         const standing = decisions?.pools[pool]?.hosts[host.name];
         const newest = found.pools.get(pool)?.generations[0];
         const takes = newest === undefined ? null : newest.hosts.some(({ name, weight }) => name === host.name && weight > 0);
+        const probes = others.get(host.name)?.get(service.name) ?? [];
+        const { cause, text } = diagnose(service.name, found.reports.get(host.name) ?? null, probes);
         const held = healthy !== false && standing?.up === false ? `held down: ${standing.reason}` : "";
-        return { name: service.name, healthy, reason: reason || held, takes };
+        return { name: service.name, healthy, cause, reason: (healthy === false && text) || reason || held, takes };
       });
   return {
     cluster: config.cluster,

@@ -1,6 +1,5 @@
 /** Whether a host is fit for a service, as far as the cluster can tell: what it says of itself, and what the others find when they probe it. Pure. */
-import type { Health } from "../control/fitness.ts";
-import { type HostReport, type ProbesRecord, RENEW_MS } from "../store/records.ts";
+import { type HostReport, type Probed, type ProbesRecord, RENEW_MS } from "../store/records.ts";
 
 /** A record, and when the conductor saw it written last, by the cluster's clock. What time its writer thought it was does not count. */
 export interface Seen<T> {
@@ -41,18 +40,18 @@ function ownProblem({ problems }: HostReport): string | null {
 }
 
 /** What the others found: by host, by service. */
-export type Opinions = ReadonlyMap<string, ReadonlyMap<string, readonly Health[]>>;
+export type Opinions = ReadonlyMap<string, ReadonlyMap<string, readonly Probed[]>>;
 
 /** Of hosts whose probes count: in the cluster, heard of lately, and not broken themselves. Nobody is asked about itself. */
 export function opinions(sightings: Sightings, hosts: ReadonlySet<string>, now: number): Opinions {
-  const all = new Map<string, Map<string, Health[]>>();
+  const all = new Map<string, Map<string, Probed[]>>();
   for (const [prober, seen] of sightings.probes) {
     const record = recent(seen, now);
     const report = recent(sightings.reports.get(prober), now);
     if (record === null || !hosts.has(prober) || (report !== null && ownProblem(report) !== null)) continue;
     for (const [host, services] of Object.entries(record.hosts)) {
       if (host === prober) continue;
-      const found = all.get(host) ?? new Map<string, Health[]>();
+      const found = all.get(host) ?? new Map<string, Probed[]>();
       all.set(host, found);
       for (const [service, health] of Object.entries(services)) found.set(service, [...(found.get(service) ?? []), health]);
     }

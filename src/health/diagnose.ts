@@ -3,7 +3,7 @@
  * itself. Silence looks the same from outside whatever the cause; the host mostly knows, and where it finds nothing wrong with itself it is
  * the way to it. Pure.
  */
-import type { HostReport, Outcome, ProbesRecord } from "../store/records.ts";
+import type { HostReport, Outcome, Probed } from "../store/records.ts";
 
 export type Cause =
   | "healthy"
@@ -51,9 +51,6 @@ const CAUSES: Readonly<Record<Outcome, Cause>> = {
   silent: "GUE port filtered",
   unreachable: "host unreachable",
 };
-
-/** What one prober found of a host. */
-export type Probed = ProbesRecord["hosts"][string][string];
 
 const found = (cause: Cause, ...parts: string[]): Diagnosis => ({
   cause,

@@ -177,6 +177,8 @@ export type Standing = z.output<typeof standing>;
 export type ConductorRecord = RecordOf<"conductor">;
 export type HostReport = RecordOf<"hostReport">;
 export type ProbesRecord = RecordOf<"probes">;
+/** What one prober found of a service on a host. */
+export type Probed = z.output<typeof probed>;
 
 /** Reads a value: the record, or one line that says what is wrong with what lies under `key`. Never throws. */
 export function readRecord<N extends RecordName>(

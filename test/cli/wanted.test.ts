@@ -239,15 +239,18 @@ test("hosts: what hosts say, what those say who probe them, and what the conduct
   assert.deepEqual([view.cluster, view.change, view.conductor], ["lab", 1, { host: "s1", pid: 77, since: 5 }]);
   assert.match(view.refused[0], /decisions: format missing/);
   const [s1, s2] = view.hosts;
-  assert.deepEqual([s1.report.flows, s1.services], [1234, [{ name: "web", healthy: true, reason: "", takes: true }]]);
-  assert.deepEqual([s2.services[0].healthy, s2.services[0].takes], [false, false]);
+  assert.deepEqual(
+    [s1.report.flows, s1.services],
+    [1234, [{ name: "web", healthy: true, cause: "healthy", reason: "", takes: true }]],
+  );
+  assert.deepEqual([s2.services[0].healthy, s2.services[0].cause, s2.services[0].takes], [false, "TUN down", false]);
   const text = await good(run("hosts"));
   assert.match(text, /s1 conducts \(pid 77\)/);
   assert.match(text, /^s1 +active +1 +1 +0\.5 s +7 +1,234 +25 % \/ 0 % +192\.0\.2\.10\/32 +web ok$/m);
   assert.match(text, /^s1: refuses what the store has: hafl: half a record$/m);
   assert.match(text, /^s2: goes by change 0, wanted is 1$/m);
   assert.match(text, /^s2: tun: TUN is gone$/m);
-  assert.match(text, /^s2: web: the host: tun: TUN is gone$/m);
+  assert.match(text, /^s2: web: TUN down: TUN is gone$/m);
 });
 
 test("a store that nobody answers for is one line, in bounded time; without an instance the config has to be named", async (t) => {

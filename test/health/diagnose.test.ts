@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diagnose, type Probed } from "../../src/health/diagnose.ts";
-import type { HostReport, Outcome } from "../../src/store/records.ts";
+import { diagnose } from "../../src/health/diagnose.ts";
+import type { HostReport, Outcome, Probed } from "../../src/store/records.ts";
 
 const GOOD: Probed = { healthy: true, reason: "", outcome: "answered" };
 const bad = (outcome: Outcome, reason: string = outcome): Probed => ({ healthy: false, reason, outcome });
