@@ -3,6 +3,7 @@ import { ConductorAttendant } from "../conductor/attendant.ts";
 import type { AgentView, AttendantFactory } from "../control/attendant.ts";
 import type { Endpoint } from "../control/config-metrics.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
+import { flowsLeft } from "../control/flows-left.ts";
 import { OwnedFlows } from "../control/owned-flows.ts";
 import { reportsTo, type supervisionOf } from "../control/service-manager.ts";
 import { VERSION } from "../control/version.ts";
@@ -30,12 +31,18 @@ export interface Beside {
 }
 
 function reporter(view: AgentView, { store, keys, follower }: Following, load: () => HostReport["load"]): Reporter {
-  const flows = new OwnedFlows(view.runtimeDir, view.place.host.name);
+  const { name } = view.place.host;
+  const owned = new OwnedFlows(view.runtimeDir, name);
+  const flows = (): Promise<number> => {
+    const config = view.config();
+    const isLeaving = config.hosts.find((host) => host.name === name)?.state !== "active";
+    return isLeaving ? flowsLeft(config, process.pid, owned) : owned.count();
+  };
   const made = new Reporter(view, store, keys, {
     version: VERSION,
     applied: () => follower.applied,
     load,
-    flows: () => flows.count(),
+    flows,
   });
   follower.onMove(made.now);
   return made;

@@ -1,7 +1,7 @@
 /** Commands that read and change what is wanted: the same with the file of a host as its store, and with etcd. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -255,9 +255,13 @@ test("hosts: what hosts say, what those say who probe them, and what the conduct
 
 test("a store that nobody answers for is one line, in bounded time; without an instance the config has to be named", async (t) => {
   const { file } = place(t);
-  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  const taken = new Set<Socket>();
+  const silent = createServer((socket) => void taken.add(socket.on("error", () => {}))).listen(0, "127.0.0.1");
   await new Promise((resolve) => silent.once("listening", resolve));
-  t.after(() => silent.close());
+  t.after(() => {
+    for (const socket of taken) socket.destroy();
+    silent.close();
+  });
   const { port } = silent.address() as { port: number };
   for (const at of [port, 1]) {
     const config = file("c.yaml", `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:${at}"] }\n`);
