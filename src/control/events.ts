@@ -13,6 +13,7 @@ export const EVENTS = {
   takeover: "this process has taken over from another one, or another one from it",
   fitness: "the host has become fit or unfit for packets: problems, by who found them",
   health: "a service of this host has become healthy or unhealthy: service, healthy, reason",
+  probe: "what probes of a service on another host through the tunnel find has changed: host, service, healthy, outcome, reason",
   routes: "VIPs are announced or withdrawn, or the routing daemon does not do what it is told",
   bgp: "a BGP session of the routing daemon changed its state",
   leadership: "this process has begun or ceased to conduct, or cannot stand for election",

@@ -39,6 +39,5 @@ async function connections(pid: number, vips: readonly Prefix[]): Promise<number
 export async function flowsLeft(config: Config, pid: number, owned: OwnedFlows): Promise<number> {
   const tcp = await connections(pid, vipsOf(config));
   const hasUdp = config.services.some(({ ports, udp }) => ports.udp.length > 0 && udp !== "stateless");
-  // The table does not tell TCP from UDP.
-  return hasUdp ? Math.max(tcp, await owned.count()) : tcp;
+  return hasUdp ? tcp + (await owned.countUdp()) : tcp;
 }

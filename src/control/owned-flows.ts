@@ -17,6 +17,7 @@ export class OwnedFlows {
   readonly #host: string;
   #found: { readonly table: FlowTable; readonly id: number } | null = null;
   #last = 0;
+  #lastUdp = 0;
   #goodUntil = 0;
   #counting: Promise<number> | null = null;
 
@@ -35,17 +36,25 @@ export class OwnedFlows {
     return this.#counting;
   }
 
+  /** The flows of UDP among them. */
+  async countUdp(): Promise<number> {
+    await this.count();
+    return this.#lastUdp;
+  }
+
   async #count(): Promise<number> {
     const own = this.#find();
-    let flows = 0;
+    let [flows, udp] = [0, 0];
     const since = Math.trunc(Date.now() / 1000) - LATELY;
     for (let from: number | null | undefined; own !== null && from !== null; ) {
       const part = countFlowsOf(own.table, own.id, since, from, LINES);
       flows += part.flows;
+      udp += part.udp;
       from = part.next;
       await others();
     }
     this.#last = flows;
+    this.#lastUdp = udp;
     this.#goodUntil = performance.now() + GOOD_MS;
     return flows;
   }

@@ -1,5 +1,6 @@
 /** What a host remembers of flows: the flow table, the SYNs of the last minute, and what the kernel said about sockets. */
 import { type FlowTable, findFlow, flowCertain, flowHost, rememberFlow, touchFlow } from "../shm/flow-table.ts";
+import { UDP } from "../wire/udp.ts";
 import type { Parsed } from "./parsed.ts";
 
 /** Questions to the kernel: is there a socket for the flow in hand. They are put together and asked once per burst. */
@@ -84,5 +85,5 @@ export function isKnownOwn(m: FlowMemory, p: Parsed, self: number): boolean {
 
 /** Remembers that the flow in hand is of host `self`. */
 export function rememberOwn(m: FlowMemory, p: Parsed, self: number): void {
-  if (!isKnownOwn(m, p, self)) rememberFlow(m.flows, p.hash, p.hash2, self, true, m.now);
+  if (!isKnownOwn(m, p, self)) rememberFlow(m.flows, p.hash, p.hash2, self, true, m.now, (p.kind & 0xff) === UDP);
 }

@@ -30,7 +30,9 @@ const USED = 0x10000;
 /** A second packet of the flow has been seen: what a flood of first packets cannot push out. */
 const ESTABLISHED = 0x20000;
 const CERTAIN = 0x40000;
-/** What the second tag vouches for: everything but ESTABLISHED, which comes later. */
+/** A flow of UDP, which has no end that anybody could see. */
+const DATAGRAMS = 0x80000;
+/** What the second tag vouches for: that which packets are steered by, but ESTABLISHED, which comes later. */
 const VOUCHED = HOST_MASK | USED | CERTAIN;
 
 /** Seconds after which an entry that nobody used counts no more. */
@@ -137,8 +139,15 @@ export function touchFlow(f: FlowTable, entry: number, now: number): void {
  * Remembers a flow, also one that belongs to another host now. Returns false when there is no room for
  * it: its set is full of established flows, or too many new ones have come within the second.
  */
-export const rememberFlow = (f: FlowTable, hash: number, hash2: number, host: number, certain: boolean, now: number): boolean =>
-  rememberAt(f, findOrPlace(f, hash, hash2, now), hash, hash2, host, certain, now);
+export const rememberFlow = (
+  f: FlowTable,
+  hash: number,
+  hash2: number,
+  host: number,
+  certain: boolean,
+  now: number,
+  udp = false,
+): boolean => rememberAt(f, findOrPlace(f, hash, hash2, now), hash, hash2, host, certain, now, udp);
 
 /** The same at the place that findOrPlace gave, found or free. */
 export function rememberAt(
@@ -149,6 +158,7 @@ export function rememberAt(
   host: number,
   certain: boolean,
   now: number,
+  udp = false,
 ): boolean {
   if (now !== f.second) {
     f.second = now;
@@ -158,7 +168,7 @@ export function rememberAt(
   f.budget--;
   const entry = found < 0 ? ~found : found;
   const w = f.words;
-  const info = host | USED | (certain ? CERTAIN : 0);
+  const info = host | USED | (certain ? CERTAIN : 0) | (udp ? DATAGRAMS : 0);
   w[entry + INFO] = 0;
   w[entry] = hash;
   w[entry + TAG2] = hash2 ^ vouch(info);
@@ -213,7 +223,7 @@ export function countFlows(f: FlowTable, now: number): { once: number; establish
 
 /**
  * Flows that are known to be of one host, and of which a packet was seen at second `since` or later; looks through `most` lines from
- * word `from` on. `next` is where to go on, null at the end of the table.
+ * word `from` on. `udp` are those of UDP among them; `next` is where to go on, null at the end of the table.
  */
 export function countFlowsOf(
   f: FlowTable,
@@ -221,14 +231,18 @@ export function countFlowsOf(
   since: number,
   from = FIRST_SET,
   most = Number.POSITIVE_INFINITY,
-): { flows: number; next: number | null } {
+): { flows: number; udp: number; next: number | null } {
   const own = host | USED | CERTAIN;
   const end = Math.min(f.words.length, from + most * LINE_WORDS);
   let flows = 0;
+  let udp = 0;
   for (let line = from; line < end; line += LINE_WORDS) {
     for (let i = line; i < line + LINE_WAYS; i++) {
-      if ((f.words[i + INFO]! & VOUCHED) === own && f.words[i + SEEN]! >= since) flows++;
+      const info = f.words[i + INFO]!;
+      if ((info & VOUCHED) !== own || f.words[i + SEEN]! < since) continue;
+      flows++;
+      if ((info & DATAGRAMS) !== 0) udp++;
     }
   }
-  return { flows, next: end < f.words.length ? end : null };
+  return { flows, udp, next: end < f.words.length ? end : null };
 }

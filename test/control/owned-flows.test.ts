@@ -43,4 +43,7 @@ test("flows count that are known to be this host's and had a packet lately", asy
   assert.equal(await new OwnedFlows(dir, "s2").count(), 3000);
   assert.equal(await new OwnedFlows(dir, "s1").count(), 900);
   assert.equal(await owned.count(), 0, "counted a moment ago");
+  rememberFlow(table, 5, 6, hostIds.s2!, true, now, true);
+  assert.equal(await new OwnedFlows(dir, "s2").count(), 3001);
+  assert.equal(await new OwnedFlows(dir, "s2").countUdp(), 1);
 });
