@@ -17,6 +17,8 @@ export interface Found {
 
 /** Between two looks, ms. */
 const LOOK_MS = 500;
+/** How long the store may take to say what others find, ms: it has several members, and each of them its time. */
+const ASK_MS = 2_000;
 /** How long it waits for the store when others answer again, ms: the store may be away for reasons of its own. */
 const STORE_MS = 10_000;
 
@@ -87,7 +89,10 @@ export class CutOff {
   async #isOnlyHere(): Promise<boolean> {
     const { store, keys } = this.#options;
     try {
-      const { entries } = await store.read(keys.allProbes);
+      const late = new Promise<null>((resolve) => setTimeout(resolve, ASK_MS, null).unref());
+      const answer = await Promise.race([store.read(keys.allProbes), late]);
+      if (answer === null) return true;
+      const { entries } = answer;
       const records = entries.flatMap(({ key, value }) => {
         const read = readRecord("probes", key, value);
         return "record" in read ? [read.record] : [];
