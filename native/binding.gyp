@@ -13,6 +13,7 @@
         "handle.c",
         "map.c",
         "notify.c",
+        "offload_test.c",
         "packet_socket.c",
         "pass_descriptors.c",
         "raw_send.c",

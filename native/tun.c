@@ -41,14 +41,6 @@ static bool set_up(napi_env env, int fd, const char *name, bool offloads) {
   return !offloads || offer_offloads(env, fd, name);
 }
 
-/* tunTakesUdpTrains(fd): the kernel that knows the bits for reading takes such super-segments when they are written. */
-napi_value tun_takes_udp_trains(napi_env env, napi_callback_info info) {
-  napi_value arguments[1];
-  int32_t fd;
-  if (!take_arguments(env, info, 1, arguments) || !take_int(env, arguments[0], "fd", 0, INT32_MAX, &fd)) return NULL;
-  return make_bool(env, ioctl(fd, TUNSETOFFLOAD, (unsigned long)ALL_OFFLOADS) == 0);
-}
-
 /* openTun(name, offloads) */
 napi_value open_tun(napi_env env, napi_callback_info info) {
   napi_value arguments[2];

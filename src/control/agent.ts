@@ -14,7 +14,7 @@ import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
 import { requireNft } from "./nft.ts";
-import { findOffloads } from "./offloads.ts";
+import { describeOffloads, findOffloads } from "./offloads.ts";
 import { PathWatch } from "./path-watch.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import { requireCapabilities } from "./privileges.ts";
@@ -54,6 +54,7 @@ export class Agent implements Giver {
   #server: HandoverServer | null = null;
   #drained: NodeJS.Timeout | undefined;
   #drainAt: number | null;
+  #tried: Offloads<boolean> | null = null;
   readonly #paths: PathWatch;
   /** Whether the host is this process's to put back: not before it has taken over, and not after it has handed over. */
   #ours: boolean;
@@ -106,8 +107,14 @@ export class Agent implements Giver {
     if (this.#death !== null) onDeath(this.#death);
   }
 
+  /** Tried once, when the workers are started. */
   get #offloads(): Offloads<boolean> {
-    return findOffloads(this.#place.config.io.offloads, this.#holdings.descriptors.workers[0]!.deliveryFd);
+    if (this.#tried === null) {
+      const wanted = this.#place.config.io.offloads;
+      this.#tried = findOffloads(wanted);
+      this.#log.info(`many packets at a time: ${describeOffloads(wanted, this.#tried)}`);
+    }
+    return this.#tried;
   }
 
   #startWorkers(): WorkerPool {

@@ -30,13 +30,16 @@ export interface Native {
    * its last descriptor. `offloads`: TCP (and, where the kernel has it, UDP) super-segments may be read from it.
    */
   openTun(name: string, offloads: boolean): number;
-  /** Whether UDP super-segments may be written to a TUN that was opened with offloads (Linux 6.2). */
-  tunTakesUdpTrains(fd: number): boolean;
   /** UDP socket that receives GUE: SO_REUSEPORT if asked, traffic class reported, UDP_GRO if asked and known; non-blocking. */
   openGueReceiver(address: string, port: number, reusePort: boolean, gro: boolean, receiveBuffer: number): number;
   /** UDP socket that only sends: bound to address and port with SO_REUSEPORT, DF set, everything that arrives is filtered out. */
   openGueSender(address: string, port: number): number;
-  /** Whether UDP_SEGMENT works on this kernel. */
+  /**
+   * What the kernel does when it is tried, in bits: 1 sends trains (UDP_SEGMENT), 2 receives them whole (UDP_GRO), 4 takes TCP
+   * super-segments from a TUN, 8 UDP ones (Linux 6.2). Trains go over loopback; the TUN is one of its own that is never up.
+   */
+  testOffloads(): number;
+  /** Whether this kernel knows UDP_SEGMENT. */
   hasUdpSegment(): boolean;
   close(fd: number): void;
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { release } from "node:os";
 import { test } from "node:test";
 import { GueSink, GueSource } from "../../src/io/gue-socket.ts";
 import { native } from "../../src/io/native.ts";
@@ -232,4 +233,19 @@ test("names that are taken, and a device that goes away", () => {
   assert.throws(() => sources[0]!.receive(), { code: "EBADFD", message: "read(TUN): EBADFD: the device is gone" });
   writer.up([pattern(60)]);
   assert.equal(sink.flush(), 1);
+});
+
+test("what the kernel does to many packets is tried, and nothing stays", () => {
+  const links = (): string => ip("-o link show");
+  const before = links();
+  const can = native().testOffloads();
+  assert.equal(links(), before);
+  assert.equal(can & 4, 4, "every kernel we run on takes TCP");
+  const [major, minor] = release().split(".").map(Number) as [number, number];
+  assert.equal(can & 8, major > 6 || (major === 6 && minor >= 2) ? 8 : 0);
+  assert.equal(can & 3, native().hasUdpSegment() ? 3 : 0);
+  // Where loopback is down, nothing can be tried there: what the kernel knows counts.
+  ip("link set lo down");
+  assert.equal(native().testOffloads(), can);
+  ip("link set lo up");
 });
