@@ -9,8 +9,11 @@ import type { Config } from "./config.ts";
 import type { OwnedFlows } from "./owned-flows.ts";
 import { vipsOf } from "./running-config.ts";
 
-/** States of a socket without a connection: TIME_WAIT, CLOSE, LISTEN (include/net/tcp_states.h). */
-const OVER: readonly string[] = ["06", "07", "0A"];
+/**
+ * States of a socket without a connection: SYN_RECV, TIME_WAIT, CLOSE, LISTEN (include/net/tcp_states.h). Of the first there always are
+ * some, of probes that go no further.
+ */
+const OVER: readonly string[] = ["03", "06", "07", "0A"];
 
 /** A line of /proc/net/tcp or tcp6: number, own address and port, the other's, state. */
 const SOCKET = /^\s*\d+: ([0-9A-F]+):[0-9A-F]{4} [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2})/;
