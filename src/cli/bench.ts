@@ -4,6 +4,7 @@ import type { Measurement } from "../bench/measure.ts";
 import { type Config, parseConfig } from "../control/config.ts";
 import { registerLab } from "./bench-lab.ts";
 import { registerParts } from "./bench-parts.ts";
+import { registerStore } from "./bench-store.ts";
 import type { CliEnv } from "./env.ts";
 import { pipeline } from "./pipeline.ts";
 
@@ -73,4 +74,5 @@ export function register(program: Command, env: CliEnv): void {
     });
   registerParts(bench, env, benchConfig);
   registerLab(bench, env);
+  registerStore(bench, env);
 }

@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import { type ConfigResult, readText } from "../control/config.ts";
 import type { ConfigSource, WantedResult } from "../control/config-source.ts";
-import { mergeConfig } from "../control/config-split.ts";
+import { mergeConfig, type Named } from "../control/config-split.ts";
 import { Failure } from "../control/failure.ts";
 import { usable } from "../control/running-config.ts";
 import { type Followed, fittingPools, givenPools, judge, NOTHING } from "./followed.ts";
@@ -28,6 +28,8 @@ export interface FollowerOptions {
   readonly file: string;
   /** Where the last good state is kept; null: nowhere. */
   readonly lastGood: string | null;
+  /** Makes a config of this host's own parts and the wanted ones; unless given, as every agent does. */
+  readonly merge?: (own: Named, wanted: Named) => ConfigResult;
 }
 
 /** How far what is applied lags behind. */
@@ -47,6 +49,9 @@ export interface Applied {
 const sameSerials = (a: Followed["pools"], b: Followed["pools"]): boolean => serialsOf(a) === serialsOf(b);
 const serialsOf = (pools: Followed["pools"]): string =>
   JSON.stringify(Object.entries(pools).map(([name, { serial }]) => [name, serial]));
+
+/** A config that an agent can act on. */
+export const usableMerge = (own: Named, wanted: Named): ConfigResult => usable(mergeConfig(own, wanted), wanted.name);
 
 export class Follower implements ConfigSource {
   readonly #options: FollowerOptions;
@@ -133,8 +138,8 @@ export class Follower implements ConfigSource {
   #merge(own: string, config: string): ConfigResult {
     const known = this.#merged.find((one) => one.own === own && one.config === config);
     if (known !== undefined) return known.result;
-    const { file } = this.#options;
-    const result = usable(mergeConfig({ text: own, name: file }, { text: config, name: this.name }), this.name);
+    const { file, merge = usableMerge } = this.#options;
+    const result = merge({ text: own, name: file }, { text: config, name: this.name });
     this.#merged = [{ own, config, result }, ...this.#merged.slice(0, 1)];
     return result;
   }
