@@ -6,8 +6,10 @@ import { Failure } from "./failure.ts";
 import type { GivenPools } from "./generation-history.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { runtimeDirOf } from "./instance.ts";
+import { requireNft } from "./nft.ts";
 import { findUplink, outerMtu, ownHost, tunName } from "./own-place.ts";
 import { chooseTable, type Desired, formatStep, planSetup } from "./plan.ts";
+import { requireCapabilities } from "./privileges.ts";
 import { ownPorts, takenOver } from "./running-config.ts";
 
 export interface AgentOptions {
@@ -65,3 +67,9 @@ export function dryRun(options: AgentOptions): string[] {
 
 /** The runtime directory of the agent. */
 export const directoryOf = (options: AgentOptions, { instance }: Place): string => options.runtimeDir ?? runtimeDirOf(instance);
+
+/** Throws a Failure when this process may not do, or lacks, what the place needs. */
+export function requireMeans({ config, host }: Place): void {
+  requireCapabilities();
+  if (ownPorts(config, host.name).some(({ ranges }) => ranges.length > 0)) requireNft();
+}

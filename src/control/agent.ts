@@ -1,7 +1,7 @@
 /** The agent: makes this host a director and a target of its cluster, follows the config file, and leaves no trace. */
 import type { Logger } from "pino";
 import { formatPrefix } from "../wire/address.ts";
-import { type AgentOptions, desiredOf, findPlace, type Place } from "./agent-place.ts";
+import { type AgentOptions, desiredOf, findPlace, type Place, requireMeans } from "./agent-place.ts";
 import type { AgentView } from "./attendant.ts";
 import { type Config, effectiveConfig, type Offloads } from "./config.ts";
 import type { Wanted } from "./config-source.ts";
@@ -13,11 +13,9 @@ import type { GivenPools } from "./generation-history.ts";
 import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
-import { requireNft } from "./nft.ts";
 import { describeOffloads, findOffloads } from "./offloads.ts";
 import { PathWatch } from "./path-watch.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
-import { requireCapabilities } from "./privileges.ts";
 import type { PublishResult } from "./publish.ts";
 import { ownPorts, refusedChanges, sameConfig, samePools, takenOver, trackedFlows } from "./running-config.ts";
 import { WorkerPool } from "./worker-pool.ts";
@@ -30,12 +28,6 @@ export interface Before {
   readonly drainAt: number | null;
   /** Path MTUs in its tables. */
   readonly mtus: ReadonlyMap<string, number>;
-}
-
-/** Throws a Failure when this process may not do, or lacks, what the place needs. */
-export function requireMeans({ config, host }: Place): void {
-  requireCapabilities();
-  if (ownPorts(config, host.name).some(({ ranges }) => ranges.length > 0)) requireNft();
 }
 
 export class Agent implements Giver {
