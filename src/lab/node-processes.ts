@@ -9,7 +9,7 @@ import { unprivileged, unprivilegedDirectory } from "./unprivileged.ts";
 
 /** How long an agent or a server may take until it is ready: a slow machine under load, not an expectation. */
 const READY_MS = 20_000;
-const STOP_MS = 5_000;
+const STOP_MS = 20_000;
 
 /** Starts the HTTP and UDP servers of a host. */
 export async function startServer(spec: LabSpec, host: string): Promise<LabProcess> {
@@ -70,7 +70,7 @@ export async function waitReady(lab: string, p: LabProcess, signal?: AbortSignal
   throw new Error(`${p.role} on ${p.node} ${outcome === "ended" ? "ended" : "did not get ready"}: ${last || "it said nothing"}`);
 }
 
-/** Asks a process to end and waits until it has; insists after 5 s. True if asking was enough. */
+/** Asks a process to end and waits until it has; insists after 20 s. True if asking was enough. */
 export async function stopProcess(
   lab: string,
   p: LabProcess,

@@ -18,7 +18,7 @@ export function runInNamespace(script: URL, more: NodeJS.ProcessEnv = {}): void 
   const env = { ...process.env, ...more };
   delete env.NODE_TEST_CONTEXT; // else the tests in the script would talk to a runner that does not listen
   const args = ["--net", process.execPath, ...process.execArgv, fileURLToPath(script)];
-  const result = spawnSync("unshare", args, { encoding: "utf8", env, timeout: 120_000 });
+  const result = spawnSync("unshare", args, { encoding: "utf8", env, timeout: 400_000 });
   if (result.status !== 0) {
     throw new Error(
       `${script.pathname}: ${result.error?.message ?? result.signal ?? `exit ${result.status}`}\n${result.stdout}${result.stderr}`,
