@@ -43,12 +43,17 @@ const words = (at: string): Int32Array => {
   return controlWords(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer);
 };
 
-/** The weight of the host in the tables that are current in a directory. */
+/** By directory, the generation of tables that was looked into last. */
+const known = new Map<string, number>();
+
+/** The weight of the host in the tables that are current in a directory; undefined too where they are those of the last look. */
 function weightIn(at: string, host: string): number | undefined {
   const generation = currentGeneration(words(at));
+  if (known.get(at) === generation) return undefined;
   const origin = readTablesOrigin(at);
   // It is written a moment before its tables become current.
   if (origin === null || origin.generation > generation) return undefined;
+  known.set(at, generation);
   return readHistory(at).pools[pool]?.[0]?.hosts.find(({ name }) => name === host)?.weight;
 }
 
@@ -60,7 +65,7 @@ async function apply(): Promise<void> {
       done();
     },
   });
-  const code = await main(["apply", file, "--config", config, "-m", "bench"], { stdout: sink, stderr: sink });
+  const code = await main(["apply", file, "--config", config, "-m", "bench", "--quiet"], { stdout: sink, stderr: sink });
   if (code !== 0) throw new Error(`hafl apply ended with ${code}: ${said.join("")}`);
 }
 

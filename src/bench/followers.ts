@@ -17,15 +17,17 @@ export interface FollowersOptions {
   readonly subscribers: number;
   readonly changes: number;
   readonly processes: number;
+  /** Hosts of the config that is wanted. */
+  readonly hosts: number;
 }
 
 const CLUSTER = "bench";
 const SEED = "0123456789abcdef0123456789abcdef";
 const WORKER = fileURLToPath(new URL("followers-worker.js", import.meta.url));
 /** A change that not all have heard of within so long will not be. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
-/** A cluster of as many hosts as there are subscribers, of which one has another weight. */
+/** A cluster of which one host has another weight. */
 const config = (hosts: number, weight: number): string =>
   stringify(
     {
@@ -39,13 +41,18 @@ const config = (hosts: number, weight: number): string =>
 
 /** The next message of a process. Rejects when it ends instead, or says nothing for too long. */
 async function next(worker: ChildProcess): Promise<Told> {
-  const late = AbortSignal.timeout(PATIENCE_MS);
-  const ended = once(worker, "exit", { signal: late }).then(() =>
-    Promise.reject(new Error("a process of subscribers has ended")),
-  );
+  const over = new AbortController();
+  const late = setTimeout(() => over.abort(new Error("a process of subscribers says nothing")), PATIENCE_MS);
+  const { signal } = over;
+  const ended = once(worker, "exit", { signal }).then(() => Promise.reject(new Error("a process of subscribers has ended")));
   ended.catch(() => {});
-  const [message] = await Promise.race([once(worker, "message", { signal: late }), ended]);
-  return message as Told;
+  try {
+    const [message] = await Promise.race([once(worker, "message", { signal }), ended]);
+    return message as Told;
+  } finally {
+    clearTimeout(late);
+    over.abort();
+  }
 }
 
 /**
@@ -53,7 +60,7 @@ async function next(worker: ChildProcess): Promise<Told> {
  * change; `last`: until all have; `config`: making a config of it, which each host does by itself, and here each process once.
  */
 export async function benchFollowers(
-  { subscribers, changes, processes }: FollowersOptions,
+  { subscribers, changes, processes, hosts }: FollowersOptions,
   onRound: (round: number) => void,
   signal?: AbortSignal,
 ): Promise<Record<"seen" | "last" | "config", Latencies>> {
@@ -71,7 +78,7 @@ export async function benchFollowers(
       });
       const keys = clusterKeys(CLUSTER);
       const change = async (weight: number): Promise<void> => {
-        const wish = { config: config(subscribers, weight), who: "bench", why: "" };
+        const wish = { config: config(hosts, weight), who: "bench", why: "" };
         if ((await changeWanted(store, keys, await readCurrent(store, keys), wish)) === null)
           throw new Error("somebody else wrote");
       };

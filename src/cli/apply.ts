@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../control/failure.ts";
 import type { WantedRecord } from "../store/records.ts";
 import { readCurrent } from "../store/wanted.ts";
-import { type Difference, differenceOf, refusedByAgents, writeOnce } from "./change.ts";
+import { type Difference, differences, refusedByAgents, writeOnce } from "./change.ts";
 import { differenceText } from "./change-text.ts";
 import { type ClusterOptions, clusterOptions, configNow, readWish, requireForward, withCluster } from "./cluster.ts";
 import type { CliEnv } from "./env.ts";
@@ -12,6 +12,7 @@ interface ApplyOptions extends ClusterOptions {
   readonly message?: string;
   readonly dryRun?: true;
   readonly force?: true;
+  readonly quiet?: true;
   readonly json?: true;
 }
 
@@ -26,10 +27,12 @@ async function apply(file: string, options: ApplyOptions, env: CliEnv): Promise<
     const refused = refusedByAgents(before, wish.config, file);
     if (refused.length > 0 && !force)
       throw new Failure([...refused, `${file}: agents that run would refuse it (--force writes it all the same)`], 2);
-    const difference = await differenceOf(cluster, before, wish.config);
+    const tell = options.quiet === true ? null : await differences(cluster);
     const change = current.record?.change ?? 0;
     const isSame = current.record?.config === wish.text && !force;
-    const say = (record: WantedRecord | null, text: string): void => show(record, difference, text, options, env);
+    const say = (record: WantedRecord | null, text: string): void => {
+      if (tell !== null) show(record, tell(before, wish.config), text, options, env);
+    };
     if (isSame) say(null, `change ${change} says the same: nothing to write`);
     else if (options.dryRun === true) say(null, `nothing is written: this would be a change of change ${change}`);
     else {
@@ -50,7 +53,7 @@ async function diff(file: string, options: ApplyOptions, env: CliEnv): Promise<v
   await withCluster(options, async (cluster) => {
     const wish = readWish(cluster, file, env);
     const current = await readCurrent(cluster.store, cluster.keys);
-    const difference = await differenceOf(cluster, configNow(cluster, current), wish.config);
+    const difference = (await differences(cluster))(configNow(cluster, current), wish.config);
     if (current.broken !== null) env.stderr.write(`${current.broken}\n`);
     env.stdout.write(options.json === true ? `${JSON.stringify(difference)}\n` : differenceText(difference));
   });
@@ -63,6 +66,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("-m, --message <why>", "why, for the history")
     .option("--dry-run", "say what it would change, and write nothing")
     .option("--force", "also when the store was turned back, or agents that run would refuse it")
+    .option("-q, --quiet", "do not say what it changes")
     .option("--json", "print {change, changes, pools} as JSON")
     .action(async (file: string, options: ApplyOptions) => {
       await apply(file, options, env);

@@ -76,6 +76,7 @@ export function registerStore(bench: Command, env: CliEnv): void {
     )
     .option("--subscribers <n>", "how many", whole(1, 10_000), 1000)
     .option("--changes <n>", "how often", whole(1, 10_000), 50)
+    .option("--hosts <n>", "hosts of the config that changes", whole(1, 4000), 100)
     .option("--processes <n>", "processes that they are in", whole(1, 64), 4)
     .option("--json", "print JSON: {name: {median, p99, most, unit, rounds}}")
     .action((options: Options) => show(options, env, FOLLOWERS, (onRound, signal) => benchFollowers(options, onRound, signal)));

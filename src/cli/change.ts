@@ -16,13 +16,16 @@ export interface Difference {
   readonly pools: readonly PoolMove[];
 }
 
-/** What differs between two configs, and what moves: from the generations that the store has, or from those a cluster begins with. */
-export async function differenceOf(cluster: Cluster, before: Config | null, after: Config): Promise<Difference> {
+/**
+ * Reads what a difference depends on: the generations that the store has. Gives what tells then what differs between two configs, and what
+ * moves; that takes a while, which a change need not wait for.
+ */
+export async function differences(cluster: Cluster): Promise<(before: Config | null, after: Config) => Difference> {
   const saved = await readSaved(cluster.store, cluster.keys);
-  return {
+  return (before, after) => ({
     changes: configChanges(before, after),
     pools: forecast(before, after, saved.pools, saved.decisions, saved.time ?? 0).filter(({ moved }) => moved > 0),
-  };
+  });
 }
 
 /** Lines for what agents that run would refuse of `after`. */

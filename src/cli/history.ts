@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { Failure } from "../control/failure.ts";
 import type { WantedRecord } from "../store/records.ts";
 import { type Current, readCurrent, readHistory } from "../store/wanted.ts";
-import { differenceOf, refusedByAgents, writeOnce } from "./change.ts";
+import { differences, refusedByAgents, writeOnce } from "./change.ts";
 import { differenceText, historyText } from "./change-text.ts";
 import {
   type Cluster,
@@ -56,9 +56,10 @@ async function rollback(change: number, options: Options, env: CliEnv): Promise<
     const before = configNow(cluster, current);
     const refused = refusedByAgents(before, config, `change ${change}`);
     if (refused.length > 0 && options.force !== true) throw new Failure(refused, 2);
-    const difference = await differenceOf(cluster, before, config);
+    const tell = await differences(cluster);
     const why = [`back to change ${change}`, ...(options.message === undefined ? [] : [options.message])].join(": ");
     const record = await writeOnce(cluster, current, { config: old.config, why });
+    const difference = tell(before, config);
     if (options.json === true) env.stdout.write(`${JSON.stringify({ change: record.change, ...difference })}\n`);
     else
       env.stdout.write(

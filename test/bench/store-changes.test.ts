@@ -12,7 +12,7 @@ test("latencies: a share of 99 of 100 is not above the p99", () => {
 
 test("followers: every subscriber has every change", async () => {
   const rounds: number[] = [];
-  const { seen, last, config } = await benchFollowers({ subscribers: 5, changes: 3, processes: 2 }, (round) =>
+  const { seen, last, config } = await benchFollowers({ subscribers: 5, changes: 3, processes: 2, hosts: 10 }, (round) =>
     rounds.push(round),
   );
   assert.deepEqual([rounds, seen.rounds.length, last.rounds.length, config.rounds.length], [[1, 2, 3], 15, 3, 6]);
