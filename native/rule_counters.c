@@ -72,11 +72,11 @@ static bool attach_choice(napi_env env, int fd, const struct bytes *program, con
   return false;
 }
 
-/* Puts the members to work: the first takes what the program gives to none of the others, and counts nothing. */
+/*
+ * Puts the members to work: the first takes what the program gives to none of the others, and counts nothing. A group without a
+ * program gives it all; setting its first one waits for nobody (replacing one waits for RCU, and the frames meanwhile are counted).
+ */
 static bool start(napi_env env, const int *fds, int32_t count, const struct bytes *program, const char *device) {
-  struct sock_filter none = TAKE_NOTHING;
-  const struct bytes choose_none = {(uint8_t *)&none, sizeof none};
-  if (!attach_choice(env, fds[0], &choose_none, device)) return false;
   for (int32_t i = 1; i <= count; i++) {
     if (!attach_one(env, fds[i], &TAKE_ALL, device)) return false;
   }

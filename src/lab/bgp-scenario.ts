@@ -146,7 +146,7 @@ class BgpScenario {
     process.kill(agent.pid, "SIGTERM");
     const withdrawn = await waitRouted(this.#spec, undefined, ["s1", "s2"], PATIENCE_MS);
     const stopped = await stopProcess(this.#spec.name, agent);
-    expect(stopped, "its agent did not end in order");
+    expect(stopped, `its agent did not end in order; its last line: ${lastLine(logFile(this.#spec.name, "s3", "agent"))}`);
     this.#state = { ...this.#state, processes: this.#state.processes.filter((p) => p !== agent) };
     const wrong = (await downloads).filter((text) => text !== "");
     expect(wrong.length === 0, `${wrong.length} of ${DOWNLOADS} downloads that were under way broke: ${wrong[0]}`);
@@ -222,3 +222,5 @@ export async function runBgpScenario(spec: LabSpec, progress: Progress, signal?:
     await guard.release();
   }
 }
+
+const lastLine = (file: string): string => readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "";

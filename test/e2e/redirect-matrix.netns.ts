@@ -25,7 +25,7 @@ hosts:
   - { name: s1, dip: [10.9.9.1, "fd09::1"] }
   - { name: s2, dip: [10.9.9.2, "fd09::2"] }
 services:
-  - { name: web, vips: [192.0.2.10, "2001:db8::10"], ports: { tcp: [8080], udp: [8053] }, pool: { s1: 1 }, udp: flow }
+  - { name: web, vips: [192.0.2.10, "2001:db8::10"], ports: { tcp: [8080], udp: [8053] }, pool: { s1: 1 }, udp: flow, health: off }
 table: { size: 1009 }
 io: { mode: af-packet, uplink: up0, workers: 2 }
 `;

@@ -37,6 +37,8 @@ export function useOneHost(): void {
   before(begin);
   after(() => {
     server.close();
+    // One whose client went away unheard would keep this process from ending.
+    server.closeAllConnections();
     neighbour.kill("SIGKILL");
     rmSync(dir, { recursive: true });
   });
