@@ -38,8 +38,9 @@ function converse(
     let connected = false;
     const decide = (finding: Finding): void => {
       clearTimeout(timer);
-      // Reset, not closed: no port of ours is left waiting.
-      socket.resetAndDestroy();
+      // Reset, not closed: no port of ours is left waiting. One that is still connecting would be reset only once it has connected.
+      if (connected) socket.resetAndDestroy();
+      else socket.destroy();
       resolve(finding);
     };
     const timer = setTimeout(() => {

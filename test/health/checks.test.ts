@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { checkExec } from "../../src/health/check-exec.ts";
 import { checkHttp, checkTcp } from "../../src/health/check-tcp.ts";
 import { FINE } from "../../src/health/finding.ts";
@@ -23,6 +26,38 @@ test("TCP: a port that takes connections, and one that does not", async () => {
   const { outcome, reason } = await checkTcp(HERE, port, 5000);
   assert.equal(outcome, "refused");
   assert.equal(reason, `nothing listens on 127.0.0.1 port ${port}`);
+});
+
+/** Connects until the stopped listener's queue is full, and gives what it has opened. */
+async function fill(port: number): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  for (let full = false; !full; ) {
+    const socket = connect({ host: "127.0.0.1", port }).on("error", () => {});
+    sockets.push(socket);
+    full = await Promise.race([once(socket, "connect").then(() => false), sleep(300).then(() => true)]);
+  }
+  return sockets;
+}
+
+test("TCP: a port that says nothing; nothing of the check is left when its time is over", async () => {
+  const listener = `require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, function () {
+    console.log(this.address().port);
+  });`;
+  const child = spawn(process.execPath, ["-e", listener], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = await once(child.stdout, "data");
+  child.kill("SIGSTOP");
+  const sockets = await fill(Number(line));
+  try {
+    const connecting = (): number => process.getActiveResourcesInfo().filter((name) => name === "ConnectWrap").length;
+    const before = connecting();
+    const { outcome } = await checkTcp(HERE, Number(line), 100);
+    assert.equal(outcome, "slow");
+    await sleep(0);
+    assert.equal(connecting(), before);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    child.kill("SIGKILL");
+  }
 });
 
 test("an address of another host is not tried there", async () => {
