@@ -1,5 +1,5 @@
 /** Checks a service by a program of the operator's: exit code 0 is good. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { FINE, type Finding, failed } from "./finding.ts";
 
 /** Characters of what the program says that are told on. */
@@ -17,15 +17,23 @@ export function checkExec(
   return new Promise((resolve) => {
     const [program, ...args] = command;
     const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...facts };
-    // In a group of its own, to be killed as a whole.
-    const child = spawn(program!, args, { env, cwd: "/", detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    const cannot = ({ code, message }: NodeJS.ErrnoException): Finding =>
+      failed("wrong", `${program} cannot be run: ${code ?? message}`);
+    let child: ChildProcess;
+    try {
+      // In a group of its own, to be killed as a whole.
+      child = spawn(program!, args, { env, cwd: "/", detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    } catch (error) {
+      return resolve(cannot(error as NodeJS.ErrnoException));
+    }
     let said = "";
     let late = false;
     const hear = (chunk: Buffer): void => {
       said = (said + chunk.toString()).slice(-4096);
     };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
+    // They are missing where there are no descriptors left for them.
+    child.stdout?.on("data", hear);
+    child.stderr?.on("data", hear);
     const decide = (finding: Finding): void => {
       clearTimeout(timer);
       resolve(finding);
@@ -35,7 +43,7 @@ export function checkExec(
       decide(failed("slow", `${program} did not end within ${timeoutMs / 1000} s`));
       killGroup(child.pid);
     }, timeoutMs);
-    child.once("error", (error: NodeJS.ErrnoException) => decide(failed("wrong", `${program} cannot be run: ${error.code}`)));
+    child.once("error", (error) => decide(cannot(error)));
     child.once("exit", (code, signal) => {
       if (late) return;
       const line = said

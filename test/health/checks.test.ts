@@ -103,3 +103,11 @@ test("a program: its exit code, its last words, its end after the timeout, and t
     reason: "/nonexistent cannot be run: ENOENT",
   });
 });
+
+test("a program that cannot even be tried is a finding", async () => {
+  // spawn() tells of this one by throwing.
+  assert.deepEqual(await checkExec(["/dev/null/check"], {}, 5000), {
+    outcome: "wrong",
+    reason: "/dev/null/check cannot be run: ENOTDIR",
+  });
+});
