@@ -49,8 +49,13 @@ function ask(family: Family, commands: readonly string[]): Promise<unknown[][]> 
     // A table that does not exist is an error to some versions of `ip`: then it prints nothing for it.
     const child = execFile("ip", args, { timeout: IP_MS, maxBuffer: 1 << 28 }, (error, stdout) => {
       const rows = stdout.split("\n").filter((line) => line.startsWith("["));
-      if (rows.length === commands.length) resolve(rows.map((line) => JSON.parse(line) as unknown[]));
-      else reject(error ?? new Error(`ip printed ${rows.length} answers to ${commands.length} questions`));
+      try {
+        if (rows.length === commands.length) resolve(rows.map((line) => JSON.parse(line) as unknown[]));
+        else reject(error ?? new Error(`ip printed ${rows.length} answers to ${commands.length} questions`));
+      } catch (broken) {
+        // It was broken off in the middle of a line.
+        reject(error ?? broken);
+      }
     });
     child.stdin!.on("error", () => {});
     child.stdin!.end(`${commands.join("\n")}\n`);
