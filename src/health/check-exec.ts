@@ -36,6 +36,9 @@ export function checkExec(
     child.stderr?.on("data", hear);
     const decide = (finding: Finding): void => {
       clearTimeout(timer);
+      // What got out of the group may hold the other end for ever.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
       resolve(finding);
     };
     const timer = setTimeout(() => {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkExec } from "../../src/health/check-exec.ts";
@@ -110,4 +113,22 @@ test("a program that cannot even be tried is a finding", async () => {
     outcome: "wrong",
     reason: "/dev/null/check cannot be run: ENOTDIR",
   });
+});
+
+test("what a program has left running keeps nobody from ending", (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "hafl-exec-"));
+  const file = join(dir, "pid");
+  t.after(() => {
+    process.kill(Number(readFileSync(file, "utf8")), "SIGKILL");
+    rmSync(dir, { recursive: true });
+  });
+  const script = `setsid sh -c 'echo $$ >${file}; exec sleep 600' & until [ -s ${file} ]; do sleep 0.01; done`;
+  const module = new URL("../../src/health/check-exec.js", import.meta.url);
+  const check = `const { checkExec } = await import("${module}");
+    console.log((await checkExec(["/bin/sh", "-c", ${JSON.stringify(script)}], {}, 20_000)).outcome);`;
+  const { status, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", check], {
+    timeout: 30_000,
+    encoding: "utf8",
+  });
+  assert.deepEqual([status, stdout], [0, "answered\n"]);
 });
