@@ -58,6 +58,8 @@ async function vacant(store: Store, key: string, signal: AbortSignal): Promise<v
       lost: () => end(resolve),
     });
     signal.addEventListener("abort", stopped);
+    // Told to while it was read, which nobody says once more.
+    if (signal.aborted) stopped();
   });
 }
 

@@ -64,6 +64,11 @@ test("who waits can be told to stop, or finds that the store is away", async () 
   await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
   told.abort(new Error("enough"));
   await assert.rejects(waiting, /enough/);
+  // Also while it still looks who conducts.
+  const early = new AbortController();
+  const looking = stand(store, "c", early.signal);
+  early.abort(new Error("too much"));
+  await assert.rejects(looking, /too much/);
   store.away = true;
   await assert.rejects(stand(store, "b"), /no answer/);
 });
