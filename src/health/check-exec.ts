@@ -1,18 +1,19 @@
 /** Checks a service by a program of the operator's: exit code 0 is good. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { FINE, type Finding, failed } from "./finding.ts";
+import { FINE, type Finding, failed, GIVEN_UP } from "./finding.ts";
 
 /** Characters of what the program says that are told on. */
 const MOST_TEXT = 200;
 
 /**
  * Runs a program without a shell, with `facts` as its only environment beside PATH. Of what it prints the last line tells what is wrong.
- * After the timeout it is killed, with all that it has started.
+ * After the timeout, or when the check is `over`, it is killed, with all that it has started.
  */
 export function checkExec(
   command: readonly string[],
   facts: Readonly<Record<string, string>>,
   timeoutMs: number,
+  over?: AbortSignal,
 ): Promise<Finding> {
   return new Promise((resolve) => {
     const [program, ...args] = command;
@@ -36,16 +37,20 @@ export function checkExec(
     child.stderr?.on("data", hear);
     const decide = (finding: Finding): void => {
       clearTimeout(timer);
+      over?.removeEventListener("abort", giveUp);
       // What got out of the group may hold the other end for ever.
       child.stdout?.destroy();
       child.stderr?.destroy();
       resolve(finding);
     };
-    const timer = setTimeout(() => {
+    const kill = (finding: Finding): void => {
       late = true;
-      decide(failed("slow", `${program} did not end within ${timeoutMs / 1000} s`));
+      decide(finding);
       killGroup(child.pid);
-    }, timeoutMs);
+    };
+    const timer = setTimeout(() => kill(failed("slow", `${program} did not end within ${timeoutMs / 1000} s`)), timeoutMs);
+    const giveUp = (): void => kill(GIVEN_UP);
+    over?.addEventListener("abort", giveUp);
     child.once("error", (error) => decide(cannot(error)));
     child.once("exit", (code, signal) => {
       if (late) return;

@@ -5,7 +5,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { type Address, formatAddress } from "../wire/address.ts";
-import { FINE, type Finding, failed } from "./finding.ts";
+import { FINE, type Finding, failed, GIVEN_UP } from "./finding.ts";
 import { HttpAnswer, requestFor, type Wanted } from "./http-answer.ts";
 
 /** What an error of the kernel says of the service. */
@@ -25,11 +25,12 @@ function findingOf({ code = "" }: NodeJS.ErrnoException, vip: string, port: numb
   }
 }
 
-/** Opens a connection and lets `talk` decide what it is worth; without it, that it opens is enough. */
+/** Opens a connection and lets `talk` decide what it is worth, until the check is `over`; without it, that it opens is enough. */
 function converse(
   vip: Address,
   port: number,
   timeoutMs: number,
+  over: AbortSignal | undefined,
   talk: ((socket: Socket, decide: (finding: Finding) => void) => void) | null,
 ): Promise<Finding> {
   return new Promise((resolve) => {
@@ -38,6 +39,7 @@ function converse(
     let connected = false;
     const decide = (finding: Finding): void => {
       clearTimeout(timer);
+      over?.removeEventListener("abort", giveUp);
       // Reset, not closed: no port of ours is left waiting. One that is still connecting would be reset only once it has connected.
       if (connected) socket.resetAndDestroy();
       else socket.destroy();
@@ -51,6 +53,8 @@ function converse(
           : failed("slow", `${host} port ${port} took no connection ${within}`),
       );
     }, timeoutMs);
+    const giveUp = (): void => decide(GIVEN_UP);
+    over?.addEventListener("abort", giveUp);
     socket.on("error", (error) => decide(findingOf(error, host, port, connected)));
     socket.once("connect", () => {
       connected = true;
@@ -60,12 +64,13 @@ function converse(
   });
 }
 
-/** Whether a connection can be made. */
-export const checkTcp = (vip: Address, port: number, timeoutMs: number): Promise<Finding> => converse(vip, port, timeoutMs, null);
+/** Whether a connection can be made, while the check is not `over`. */
+export const checkTcp = (vip: Address, port: number, timeoutMs: number, over?: AbortSignal): Promise<Finding> =>
+  converse(vip, port, timeoutMs, over, null);
 
-/** Whether the response to a request is what is wanted. */
-export function checkHttp(vip: Address, port: number, wanted: Wanted, timeoutMs: number): Promise<Finding> {
-  return converse(vip, port, timeoutMs, (socket, decide) => {
+/** Whether the response to a request is what is wanted, while the check is not `over`. */
+export function checkHttp(vip: Address, port: number, wanted: Wanted, timeoutMs: number, over?: AbortSignal): Promise<Finding> {
+  return converse(vip, port, timeoutMs, over, (socket, decide) => {
     const answer = new HttpAnswer(wanted);
     socket.on("data", (bytes) => {
       const finding = answer.take(bytes);

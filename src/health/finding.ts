@@ -12,6 +12,9 @@ export const FINE: Finding = { outcome: "answered", reason: "" };
 
 export const failed = (outcome: Exclude<Outcome, "answered">, reason: string): Finding => ({ outcome, reason });
 
+/** Of a check that is given up; it is not looked at. */
+export const GIVEN_UP = failed("slow", "the check was given up");
+
 /** What is held of something that is checked again and again. */
 export interface Standing {
   /** null: it has not been checked yet. */

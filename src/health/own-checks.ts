@@ -8,19 +8,19 @@ import type { Finding, Standing } from "./finding.ts";
 import { VipTurns } from "./vip-turns.ts";
 import { Watch } from "./watch.ts";
 
-/** The check of a service on this host, made once; null: it has none. */
-export function ownCheck(service: ServiceConfig, host: string): (() => Promise<Finding>) | null {
+/** The check of a service on this host, made once, or as far as it gets before it is `over`; null: it has none. */
+export function ownCheck(service: ServiceConfig, host: string): ((over: AbortSignal) => Promise<Finding>) | null {
   const { kind, port, command, timeout } = service.health;
   const timeoutMs = timeout * 1000;
   if (kind === "none") return null;
   if (kind === "exec") {
     const facts = { HAFL_SERVICE: service.name, HAFL_HOST: host, HAFL_VIP: formatAddress(service.vips[0]!.address) };
-    return () => checkExec(command, facts, timeoutMs);
+    return (over) => checkExec(command, facts, timeoutMs, over);
   }
   const turns = new VipTurns(service, () => true);
   return kind === "tcp"
-    ? () => turns.take((vip) => checkTcp(vip, port!, timeoutMs))
-    : () => turns.take((vip) => checkHttp(vip, port!, service.health, timeoutMs));
+    ? (over) => turns.take((vip) => checkTcp(vip, port!, timeoutMs, over))
+    : (over) => turns.take((vip) => checkHttp(vip, port!, service.health, timeoutMs, over));
 }
 
 /** What of a service its checks depend on: where that stays the same they go on. */

@@ -13,17 +13,22 @@ export function pause(standing: Standing, { interval, jitter }: Rhythm, chance: 
 
 export class Watch {
   readonly #rhythm: Rhythm;
-  readonly #check: () => Promise<Finding>;
+  readonly #check: (over: AbortSignal) => Promise<Finding>;
   readonly #changed: (standing: Standing) => void;
   #standing = UNKNOWN;
   #timer: NodeJS.Timeout | undefined;
-  #over = false;
+  readonly #over = new AbortController();
 
   /**
-   * `check` resolves in time, and never rejects; `changed` is told of every change of health or reason, first when it is known. `first`
+   * `check` resolves in time, at once when it is `over`, and never rejects; `changed` is told of every change of health or reason, first when it is known. `first`
    * says after how many ms the first check is made.
    */
-  constructor(rhythm: Rhythm, first: number, check: () => Promise<Finding>, changed: (standing: Standing) => void) {
+  constructor(
+    rhythm: Rhythm,
+    first: number,
+    check: (over: AbortSignal) => Promise<Finding>,
+    changed: (standing: Standing) => void,
+  ) {
     this.#rhythm = rhythm;
     this.#check = check;
     this.#changed = changed;
@@ -35,7 +40,7 @@ export class Watch {
   }
 
   stop(): void {
-    this.#over = true;
+    this.#over.abort();
     clearTimeout(this.#timer);
   }
 
@@ -46,8 +51,8 @@ export class Watch {
 
   async #once(): Promise<void> {
     const began = performance.now();
-    const finding = await this.#check();
-    if (this.#over) return;
+    const finding = await this.#check(this.#over.signal);
+    if (this.#over.signal.aborted) return;
     const before = this.#standing;
     this.#standing = weigh(before, finding, this.#rhythm);
     if (before.healthy !== this.#standing.healthy || before.finding.reason !== this.#standing.finding.reason)

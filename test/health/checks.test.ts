@@ -10,10 +10,12 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkExec } from "../../src/health/check-exec.ts";
 import { checkHttp, checkTcp } from "../../src/health/check-tcp.ts";
-import { FINE } from "../../src/health/finding.ts";
+import { FINE, GIVEN_UP } from "../../src/health/finding.ts";
+import { Watch } from "../../src/health/watch.ts";
 import { parseAddress } from "../../src/wire/address.ts";
 
 const HERE = parseAddress("127.0.0.1")!;
+const LONG_MS = 600_000;
 const WANTED = { path: "/up", host: null, status: [{ from: 200, to: 299 }], body: "ok" };
 
 async function listening(server: Server): Promise<number> {
@@ -131,4 +133,39 @@ test("what a program has left running keeps nobody from ending", (t) => {
     encoding: "utf8",
   });
   assert.deepEqual([status, stdout], [0, "answered\n"]);
+});
+
+test("a check that is given up ends at once, and leaves nothing behind", async (t) => {
+  const server = createServer((socket) => socket.on("error", () => {}));
+  t.after(() => server.close());
+  const port = await listening(server);
+  const given = new AbortController();
+  const http = checkHttp(HERE, port, WANTED, LONG_MS, given.signal);
+  const program = checkExec(["/bin/sleep", "600"], {}, LONG_MS, given.signal);
+  await once(server, "connection");
+  const tcp = checkTcp(HERE, port, LONG_MS, given.signal);
+  given.abort();
+  assert.deepEqual(await Promise.all([http, program, tcp]), [GIVEN_UP, GIVEN_UP, GIVEN_UP]);
+});
+
+test("a watch that is stopped gives up the check under way, and says nothing of it", async (t) => {
+  const keep = setTimeout(() => {}, LONG_MS);
+  t.after(() => clearTimeout(keep));
+  const rhythm = { interval: 1, timeout: 1, rise: 1, fall: 1, jitter: 0 };
+  const said: unknown[] = [];
+  const over = await new Promise<AbortSignal>((begun) => {
+    const watch = new Watch(
+      rhythm,
+      0,
+      (signal) => {
+        begun(signal);
+        setImmediate(() => watch.stop());
+        return once(signal, "abort").then(() => GIVEN_UP);
+      },
+      (standing) => said.push(standing),
+    );
+  });
+  await once(over, "abort");
+  await sleep(0);
+  assert.deepEqual(said, []);
 });
