@@ -20,7 +20,8 @@ async function beat(client: Etcd3, id: string, ms: number): Promise<boolean> {
   } finally {
     clearTimeout(timer);
     stream.on("error", () => {});
-    stream.end();
+    // Not only our end of it: of a server that hangs the other one would keep the connection.
+    stream.cancel();
   }
 }
 

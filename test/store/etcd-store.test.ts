@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { EtcdStore } from "../../src/store/etcd-store.ts";
 import { StoreAway, StoreRefused } from "../../src/store/store.ts";
@@ -11,6 +12,21 @@ function connectTo(t: TestContext, ...endpoints: string[]): EtcdStore {
   const store = new EtcdStore({ ...PLAIN, endpoints });
   t.after(() => store.close());
   return store;
+}
+
+const STORE = new URL("../../src/store/etcd-store.js", import.meta.url).href;
+
+/** A process that runs `program` with a `store`: what it has printed, and its exit code; null while it runs. */
+function processWith(t: TestContext, endpoint: string, program: string): { said(): string; code(): number | null } {
+  const options = JSON.stringify({ ...PLAIN, endpoints: [endpoint] });
+  const text = `import { EtcdStore } from "${STORE}"; const store = new EtcdStore(${options});\n${program}`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", text], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    said += chunk;
+  });
+  return { said: () => said, code: () => child.exitCode };
 }
 
 testStore("etcd", async (t) => {
@@ -94,4 +110,21 @@ test("a watch from a revision that is compacted is lost", async (t) => {
   });
   await until("the watch is lost", () => lost !== "");
   assert.match(lost, /compacted/);
+});
+
+test("a process that has closed its store ends, also when a lease was not kept because etcd hangs", async (t) => {
+  const etcd = await startEtcd(t);
+  const program = `
+    const lease = await store.lease(2);
+    store.watch("/a/", 1, { changed() {}, lost() {} });
+    console.log("held");
+    await lease.lost;
+    await store.close();
+    console.log("closed");`;
+  const { said, code } = processWith(t, etcd.endpoint, program);
+  await until("the lease", () => said().includes("held"));
+  etcd.pause();
+  await until("the store is closed", () => said().includes("closed"));
+  await until("the process has ended", () => code() !== null);
+  assert.equal(code(), 0);
 });
