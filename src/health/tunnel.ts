@@ -14,7 +14,7 @@ import type { ServiceHealth } from "../control/config-health.ts";
 import { type ProbePorts, ReplySocket, replyFilter } from "../io/reply-socket.ts";
 import { type Address, formatAddress } from "../wire/address.ts";
 import { authority } from "./check-tcp.ts";
-import { FINE, type Finding, failed } from "./finding.ts";
+import { FINE, type Finding, failed, GIVEN_UP } from "./finding.ts";
 import { HttpAnswer, requestFor } from "./http-answer.ts";
 import { type Ends, echoDatagram, type Reply, readReply, type Segment, tcpDatagram } from "./probe-packet.ts";
 import { TcpDialogue } from "./tcp-dialogue.ts";
@@ -42,6 +42,13 @@ interface Exchange {
   readonly peer: Peer;
   take(reply: Reply): void;
   refused(): void;
+  giveUp(): void;
+}
+
+/** Whether a host answers outside of the tunnel: a question under way. */
+interface Question {
+  readonly answer: Promise<boolean>;
+  end(answers: boolean): void;
 }
 
 /** Our socket towards the GUE port of a host. */
@@ -59,7 +66,7 @@ export class ProbeTunnel {
   readonly #replies: ReplySocket;
   readonly #peers = new Map<string, Promise<Peer>>();
   readonly #exchanges = new Map<number, Exchange>();
-  readonly #reach = new Map<string, Promise<boolean>>();
+  readonly #reach = new Map<string, Question>();
   #port: number;
   #timer: NodeJS.Timeout | undefined;
   #wait = LOOK_MS;
@@ -99,9 +106,12 @@ export class ProbeTunnel {
     return finding ?? this.#explainSilence(peer, local, target);
   }
 
+  /** Gives up what is under way: nobody is to wait for it. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    for (const exchange of [...this.#exchanges.values()]) exchange.giveUp();
+    for (const question of [...this.#reach.values()]) question.end(false);
     this.#replies.close();
     for (const peer of this.#peers.values()) peer.then(({ socket }) => socket.close()).catch(() => {});
   }
@@ -229,6 +239,7 @@ export class ProbeTunnel {
     send: () => void,
     { take, late }: { take: (reply: Reply) => Finding | null; late: () => Finding | null },
   ): Promise<Finding | null> {
+    if (this.#closed) return Promise.resolve(GIVEN_UP);
     return new Promise((resolve) => {
       let again: NodeJS.Timeout;
       const end = (finding: Finding | null): void => {
@@ -255,6 +266,7 @@ export class ProbeTunnel {
           if (finding !== null) end(finding);
         },
         refused: () => end(this.#refusedBy(peer)),
+        giveUp: () => end(GIVEN_UP),
       });
       repeat(AGAIN_MS);
       send();
@@ -263,6 +275,7 @@ export class ProbeTunnel {
 
   /** Nothing came back through the tunnel: does the host answer at all? */
   async #explainSilence(peer: Peer, local: Address, { vip, health }: Target): Promise<Finding> {
+    if (this.#closed) return GIVEN_UP;
     if (performance.now() - peer.refusedAt < REFUSED_MS) return this.#refusedBy(peer);
     const nothing = `nothing came back from ${formatAddress(vip)} through the tunnel within ${health.timeout} s`;
     return (await this.#answers(peer.host, local))
@@ -277,19 +290,21 @@ export class ProbeTunnel {
   /** Whether the host answers outside of the tunnel: to a TCP connection to the number of the GUE port, by taking or refusing it. */
   #answers(host: string, local: Address): Promise<boolean> {
     const asked = this.#reach.get(host);
-    if (asked !== undefined) return asked;
+    if (asked !== undefined) return asked.answer;
+    let tell: (answers: boolean) => void = () => {};
     const answer = new Promise<boolean>((resolve) => {
-      const socket = connect({ host, port: this.#guePort, localAddress: formatAddress(local), timeout: REACH_MS });
-      const end = (answers: boolean): void => {
-        this.#reach.delete(host);
-        socket.destroy();
-        resolve(answers);
-      };
-      socket.once("connect", () => end(true));
-      socket.once("timeout", () => end(false));
-      socket.once("error", ({ code }: NodeJS.ErrnoException) => end(code === "ECONNREFUSED" || code === "ECONNRESET"));
+      tell = resolve;
     });
-    this.#reach.set(host, answer);
+    const socket = connect({ host, port: this.#guePort, localAddress: formatAddress(local), timeout: REACH_MS });
+    const end = (answers: boolean): void => {
+      this.#reach.delete(host);
+      socket.destroy();
+      tell(answers);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("timeout", () => end(false));
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => end(code === "ECONNREFUSED" || code === "ECONNRESET"));
+    this.#reach.set(host, { answer, end });
     return answer;
   }
 }
