@@ -5,6 +5,7 @@
  * long after the network is whole.
  */
 import { readFileSync } from "node:fs";
+import { connect as connectTo } from "node:net";
 import { Etcd3, EtcdAuthenticationFailedError, EtcdPermissionDeniedError, GRPCInvalidArgumentError, type IOptions } from "etcd3";
 import { StoreAway, StoreRefused } from "./store.ts";
 
@@ -58,10 +59,27 @@ function connect({ tls, user, passwordFile }: EtcdOptions, endpoint: string): Et
   return new Etcd3(options);
 }
 
+/**
+ * Resolves when a member takes connections. One that grpc-js has begun to open it does not let go of: where nobody answers, it would keep
+ * a process for the minutes that the kernel tries.
+ */
+function reached(endpoint: string): Promise<void> {
+  const [, host, port] = /^https?:\/\/\[?(.*?)\]?:(\d+)$/.exec(endpoint)!;
+  return new Promise((resolve, reject) => {
+    const socket = connectTo({ host: host!, port: Number(port) }, () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.setTimeout(MEMBER_MS, () => socket.destroy(new Error(`no connection within ${MEMBER_MS} ms`)));
+    socket.on("error", reject);
+  });
+}
+
 export class EtcdClient {
   readonly #options: EtcdOptions;
   #member = 0;
   #current: Etcd3 | null = null;
+  #reached: Promise<void> | null = null;
   #closed = false;
   readonly #dropped = new Set<(reason: string) => void>();
 
@@ -95,6 +113,7 @@ export class EtcdClient {
     if (client !== this.#current) return;
     const told = `${this.#endpoint}: ${reason}`;
     this.#current = null;
+    this.#reached = null;
     this.#member++;
     client.close();
     const dropped = [...this.#dropped];
@@ -112,6 +131,8 @@ export class EtcdClient {
       const client = this.current;
       const endpoint = this.#endpoint;
       try {
+        this.#reached ??= reached(endpoint);
+        await this.#reached;
         return await inTime(work(client, attempt > 0), MEMBER_MS * 2);
       } catch (error) {
         if (error instanceof StoreRefused) throw error;

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { EtcdStore } from "../../src/store/etcd-store.ts";
 import { StoreAway, StoreRefused } from "../../src/store/store.ts";
-import { startEtcd, type TestEtcd } from "../support/etcd.ts";
+import { silentEndpoint, startEtcd, type TestEtcd } from "../support/etcd.ts";
 import { testStore, until } from "../support/store-contract.ts";
 
 const PLAIN = { tls: { ca: null, cert: null, key: null }, user: null, passwordFile: null };
@@ -127,4 +127,17 @@ test("a process that has closed its store ends, also when a lease was not kept b
   await until("the store is closed", () => said().includes("closed"));
   await until("the process has ended", () => code() !== null);
   assert.equal(code(), 0);
+});
+
+test("a process that nobody answers ends when it has closed its store", async (t) => {
+  const { said, code } = processWith(
+    t,
+    await silentEndpoint(t),
+    `
+    await store.read("/a/").catch((error) => console.log(error.message));
+    await store.close();`,
+  );
+  await until("the call has ended", () => said() !== "");
+  assert.match(said(), /no connection within 1500 ms/);
+  await until("the process has ended", () => code() !== null);
 });

@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const READY_MS = 20_000;
 
@@ -66,4 +67,27 @@ export async function startEtcd(t: TestContext, flags: readonly string[] = [], h
   });
   await start();
   return { endpoint: client, kill, start, pause: () => void child?.kill("SIGSTOP"), resume: () => void child?.kill("SIGCONT") };
+}
+
+/** An endpoint that answers nothing, not even who connects, as one behind a firewall. */
+export async function silentEndpoint(t: TestContext): Promise<string> {
+  const listener = `require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, function () {
+    console.log(this.address().port);
+  });`;
+  const child = spawn(process.execPath, ["-e", listener], { stdio: ["ignore", "pipe", "inherit"] });
+  const sockets: Socket[] = [];
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    child.kill("SIGKILL");
+  });
+  const [line] = await once(child.stdout, "data");
+  const port = Number(line);
+  child.kill("SIGSTOP");
+  // Until its queue is full.
+  for (let full = false; !full; ) {
+    const socket = connect({ host: "127.0.0.1", port }).on("error", () => {});
+    sockets.push(socket);
+    full = await Promise.race([once(socket, "connect").then(() => false), sleep(300).then(() => true)]);
+  }
+  return `http://127.0.0.1:${port}`;
 }
