@@ -135,7 +135,7 @@ export class Routes implements Attendant {
 
   async #settle(): Promise<void> {
     const bgp = this.#bgp;
-    if (this.#bird !== null && JSON.stringify(this.#bird.bgp) !== JSON.stringify(bgp)) await this.#leaveBird(this.#bird);
+    if (this.#bird !== null && !sameProtocols(this.#bird.bgp, bgp)) await this.#leaveBird(this.#bird);
     if (bgp === null) return this.#view.board.announce(null);
     this.#bird ??= new Bird(bgp, this.#look);
     const { protocols, announced, why } = this.#wanted(bgp);
@@ -231,6 +231,9 @@ export class Routes implements Attendant {
     this.#sessions = sessions;
   }
 }
+
+/** Whether protocols of ours stay where and what they are. All hosts get a config at once: what need not be withdrawn must not be. */
+const sameProtocols = (a: BgpConfig, b: BgpConfig | null): boolean => a.socket === b?.socket && a.protocol === b.protocol;
 
 /** Replaces a file at once, if it is to have another text. BIRD, another user mostly, may read it. */
 function replaceFile(path: string, text: string): void {
