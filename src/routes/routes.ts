@@ -42,7 +42,8 @@ export class Routes implements Attendant {
   readonly #socket: string | undefined;
   /** By the config before; null: none has been asked for anything. */
   #bird: Bird | null = null;
-  #phase: "starting" | "on" | "leaving" | "over" = "starting";
+  /** In the end nothing is looked at any more: BIRD is another's, or nobody's. */
+  #phase: "starting" | "on" | "leaving" | "over" | "ended" = "starting";
   #timer: NodeJS.Timeout | undefined;
   /** One look at BIRD at a time; another one follows when something has changed meanwhile. */
   #looking: Promise<void> | null = null;
@@ -106,12 +107,13 @@ export class Routes implements Attendant {
   async stop(handedOver: boolean): Promise<void> {
     clearInterval(this.#timer);
     this.#view.board.off("change", this.#look);
-    this.#phase = "over";
+    this.#phase = handedOver ? "ended" : "over";
     await this.#looking;
     if (!handedOver && this.#bird !== null) {
       await this.#settleSoon();
       rmSync(snippetPath(this.#view.runtimeDir), { force: true });
     }
+    this.#phase = "ended";
     this.#bird?.close();
   }
 
@@ -119,7 +121,7 @@ export class Routes implements Attendant {
   #settleSoon(): Promise<void> {
     this.#again = true;
     this.#looking ??= (async () => {
-      while (this.#again) {
+      while (this.#again && this.#phase !== "ended") {
         this.#again = false;
         try {
           await this.#settle();

@@ -31,7 +31,7 @@ bgp: { socket: ${join(dir, "bird.ctl")}, withdrawDelay: 0${bgp} }
 let told: string[] = [];
 let connected: Socket[] = [];
 let protocols = new Map<string, { description: string; up: boolean }>();
-/** How often it was asked for our protocols. */
+/** How often it was looked at. */
 let looks = 0;
 /** Answers are held back while there is one. */
 let held: Promise<void> | null = null;
@@ -40,7 +40,7 @@ let server: Server;
 function answer(command: string): string {
   const [verb, name = ""] = command.replaceAll('"', "").split(" ");
   const all = command.startsWith("show protocols all");
-  if (all) looks++;
+  if (command === "show protocols") looks++;
   const rows = [...protocols].map(([one, { description, up }]) => {
     const details = `1006-  Description:    ${description}\n1006-    Routes:         ${up ? 1 : 0} imported, 0 exported\n`;
     return `1002-${one} Static master4 ${up ? "up" : "down"} 13:24:43\n${all ? details : ""}`;
@@ -71,17 +71,20 @@ beforeEach(async () => {
   }).listen(join(dir, "bird.ctl"));
   await once(server, "listening");
 });
-afterEach(() => {
+afterEach(async () => {
+  held = null;
+  for (const agent of agents.splice(0)) await agent.routes.stop(false);
   for (const socket of connected) socket.destroy();
   server.close();
 });
 
+const agents: Agent[] = [];
 class Agent {
   current: Config = configOf(yaml());
   readonly board = new FitnessBoard();
   readonly routes: Routes;
   /** Tells of a reading of the store that was under way. */
-  arrived: () => void = () => {};
+  arrived: (() => void) | null = null;
 
   constructor() {
     const say = (): void => {};
@@ -100,6 +103,7 @@ class Agent {
     } as unknown as ReportReader;
     this.routes = new Routes(view, { reports });
     this.routes.start();
+    agents.push(this);
   }
 
   announces = (): Promise<void> => until("it announces", () => this.board.routes?.announced.length === 1);
@@ -116,4 +120,29 @@ test("a config with another time to hold or to leave withdraws nothing", async (
   assert.deepEqual(told, []);
   await agent.routes.stop(false);
   assert.deepEqual(told, ['disable "hafl_*"']);
+});
+
+test("one whose place another process has taken tells BIRD nothing more, whatever was still to be looked at", async () => {
+  const agent = new Agent();
+  await agent.announces();
+  // How others are only matters to a host with too much to do.
+  agent.board.problem("overload", "more than 95 % of the CPUs is used");
+  await until("reports are asked for", () => agent.arrived !== null);
+  const before = looks;
+  let goOn: () => void = () => {};
+  held = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  told = [];
+  agent.routes.changed();
+  await until("it looks", () => looks > before);
+  // Something else changes while BIRD is busy.
+  agent.routes.changed();
+  const stopped = agent.routes.stop(true);
+  goOn();
+  await stopped;
+  const connections = connected.length;
+  agent.arrived?.();
+  await agent.routes.leaving();
+  assert.deepEqual([told, connected.length], [[], connections]);
 });
