@@ -82,6 +82,7 @@ export class EtcdClient {
   #reached: Promise<void> | null = null;
   #closed = false;
   readonly #dropped = new Set<(reason: string) => void>();
+  readonly #closing = new Set<() => void>();
 
   constructor(options: EtcdOptions) {
     this.#options = options;
@@ -106,6 +107,12 @@ export class EtcdClient {
   onDrop(drop: (reason: string) => void): () => void {
     this.#dropped.add(drop);
     return () => void this.#dropped.delete(drop);
+  }
+
+  /** Has `end` called when the client is closed. Returns what takes that back. */
+  onClose(end: () => void): () => void {
+    this.#closing.add(end);
+    return () => void this.#closing.delete(end);
   }
 
   /** Throws a connection away, if it still is the current one; the next member's turn. */
@@ -153,6 +160,7 @@ export class EtcdClient {
     const client = this.#current;
     if (client !== null) this.drop(client, "closed");
     this.#closed = true;
+    for (const end of this.#closing) end();
   }
 }
 

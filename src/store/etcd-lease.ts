@@ -41,8 +41,11 @@ export async function takeLease(etcd: EtcdClient, seconds: number): Promise<Leas
     if (over) return;
     over = true;
     clearTimeout(timer);
+    forget();
     resolve(reason);
   };
+  // It ends by itself, at the server as well: nobody keeps it any more.
+  const forget = etcd.onClose(() => end("the store is closed"));
   const keep = async (): Promise<void> => {
     const begun = performance.now();
     const left = heldUntil - begun;

@@ -141,3 +141,14 @@ test("a process that nobody answers ends when it has closed its store", async (t
   assert.match(said(), /no connection within 1500 ms/);
   await until("the process has ended", () => code() !== null);
 });
+
+test("a process that has closed its store ends, also when it has not given up a lease", async (t) => {
+  const etcd = await startEtcd(t);
+  const program = `
+    const lease = await store.lease(60);
+    await store.close();
+    console.log(await lease.lost);`;
+  const { said, code } = processWith(t, etcd.endpoint, program);
+  await until("the process has ended", () => code() !== null, 20_000);
+  assert.equal(said(), "the store is closed\n");
+});
