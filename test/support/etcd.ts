@@ -1,7 +1,7 @@
 /** A real etcd of one member on loopback, gone when the test is. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,13 +60,21 @@ export async function startEtcd(t: TestContext, flags: readonly string[] = [], h
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
+  const pause = (): void => {
+    if (child === null) return;
+    child.kill("SIGSTOP");
+    // Its threads stop one by one: until the last has, it may answer.
+    const tasks = `/proc/${child.pid}/task`;
+    const isStopped = (task: string): boolean => /\) T /.test(readFileSync(`${tasks}/${task}/stat`, "utf8"));
+    while (!readdirSync(tasks).every(isStopped));
+  };
   t.after(async () => {
     child?.kill("SIGCONT");
     await kill();
     rmSync(dir, { recursive: true, force: true });
   });
   await start();
-  return { endpoint: client, kill, start, pause: () => void child?.kill("SIGSTOP"), resume: () => void child?.kill("SIGCONT") };
+  return { endpoint: client, kill, start, pause, resume: () => void child?.kill("SIGCONT") };
 }
 
 /** An endpoint that answers nothing, not even who connects, as one behind a firewall. */
