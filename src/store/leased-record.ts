@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { RENEW_MS } from "./records.ts";
-import { type Lease, type Store, StoreAway } from "./store.ts";
+import { type Lease, type Store, StoreRefused } from "./store.ts";
 
 /** The record goes away so long after its writer was heard of last, s. */
 const LEASE_SECONDS = 15;
@@ -61,8 +61,11 @@ export class LeasedRecord {
         if (failures > 0) this.#log.info(`the store has the ${this.#name} of this host again`);
         failures = 0;
       } catch (error) {
-        // Its lease may be what is wrong.
-        if (!(error instanceof StoreAway)) this.#lease = null;
+        // Its lease may be what is wrong; if not, it is not to be kept for nothing.
+        if (error instanceof StoreRefused) {
+          void this.#lease?.revoke().catch(() => {});
+          this.#lease = null;
+        }
         if (failures++ === 0)
           this.#log.warn({ err: error }, `the store does not get the ${this.#name} of this host: ${(error as Error).message}`);
       }

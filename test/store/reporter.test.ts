@@ -6,6 +6,7 @@ import { FitnessBoard } from "../../src/control/fitness.ts";
 import { clusterKeys } from "../../src/store/keys.ts";
 import { type HostReport, readRecord } from "../../src/store/records.ts";
 import { Reporter, type ReportSources, reportText } from "../../src/store/reporter.ts";
+import { StoreRefused } from "../../src/store/store.ts";
 import { MemoryStore } from "../support/memory-store.ts";
 import { until } from "../support/store-contract.ts";
 
@@ -113,6 +114,18 @@ test("the report goes away with its host; when its lease is lost it takes anothe
   await reporter.stop(false);
   assert.equal(report(), null);
   assert.equal(store.leases[1]!.held, false);
+});
+
+test("while the store refuses the report no leases pile up", async (t) => {
+  const { store, reporter } = stand(t);
+  let refused = 0;
+  store.commit = async () => {
+    refused++;
+    throw new StoreRefused("too large");
+  };
+  reporter.start();
+  await until("a third attempt", () => refused > 2);
+  assert.ok(store.leases.filter(({ held }) => held).length <= 1, `${store.leases.length} leases`);
 });
 
 test("who hands over leaves the report to the next one", async (t) => {
