@@ -4,7 +4,7 @@ import type { AgentView, Attendant } from "./attendant.ts";
 export class FitnessLog implements Attendant {
   readonly name = "fitness log";
   readonly #view: AgentView;
-  #said = "";
+  #said = "fit for packets";
 
   constructor(view: AgentView) {
     this.#view = view;
@@ -22,10 +22,13 @@ export class FitnessLog implements Attendant {
   readonly #look = (): void => {
     const { board, log } = this.#view;
     const problems = Object.fromEntries(board.problems);
-    const now = Object.values(problems).join("; ");
+    const fit = board.unfit.size === 0;
+    const wrong = Object.values(problems).join("; ");
+    const now = wrong === "" ? "fit for packets" : `${fit ? "fit for packets, but" : "not fit for packets:"} ${wrong}`;
     if (now === this.#said) return;
     this.#said = now;
-    if (now === "") log.info({ event: "fitness", fit: true, problems }, "fit for packets");
-    else log.warn({ event: "fitness", fit: false, problems }, `not fit for packets: ${now}`);
+    const facts = { event: "fitness", fit, problems };
+    if (wrong === "") log.info(facts, now);
+    else log.warn(facts, now);
   };
 }

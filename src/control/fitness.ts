@@ -15,15 +15,24 @@ export interface RouteState {
   readonly problem: string | null;
 }
 
+/** What the board calls a host that has too much to do. It is fit for packets, if for fewer of them. */
+export const OVERLOAD = "overload";
+
 /** Emits `change` when something of it is other than before. */
 export class FitnessBoard extends EventEmitter<{ change: [] }> {
   readonly #problems = new Map<string, string>();
   readonly #services = new Map<string, Health>();
   #routes: RouteState | null = null;
+  #relieved = false;
 
-  /** What is wrong with the host itself, by who found it: `workers`, `tun`, `store`, `overload`, ... Empty: fit for packets. */
+  /** What is wrong with the host itself, by who found it: `workers`, `tun`, `store`, `overload`, ... */
   get problems(): ReadonlyMap<string, string> {
     return this.#problems;
+  }
+
+  /** Those for which it should get no packets at all. Empty: fit for packets. Too much to do is one only where others take it over. */
+  get unfit(): ReadonlyMap<string, string> {
+    return new Map([...this.#problems].filter(([source]) => source !== OVERLOAD || this.#relieved));
   }
 
   /** Services that are checked, by name; one that is not here counts as healthy. */
@@ -40,6 +49,13 @@ export class FitnessBoard extends EventEmitter<{ change: [] }> {
   announce(routes: RouteState | null): void {
     if (JSON.stringify(routes) === JSON.stringify(this.#routes)) return;
     this.#routes = routes;
+    this.emit("change");
+  }
+
+  /** Sets whether others have room for what a host with too much to do lets go. */
+  relieve(relieved: boolean): void {
+    if (relieved === this.#relieved) return;
+    this.#relieved = relieved;
     this.emit("change");
   }
 

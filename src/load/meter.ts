@@ -2,11 +2,9 @@
 import { availableParallelism } from "node:os";
 import type { AgentView, Attendant } from "../control/attendant.ts";
 import type { Config, ServiceConfig } from "../control/config.ts";
+import { OVERLOAD } from "../control/fitness.ts";
 import { askLoad, filledIn } from "./ask.ts";
 import { type Counters, KERNEL_FILES, type KernelFiles, type Load, loadBetween, readCounters } from "./cpu-counters.ts";
-
-/** The source of the problem on the board. */
-const OVERLOAD = "overload";
 
 /** What a host reports of its load. */
 export interface HostLoad extends Load {

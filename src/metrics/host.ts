@@ -60,7 +60,7 @@ export function hostFamilies(view: AgentView, applied: () => Applied): Family[] 
       "When the newest generation of a pool began, seconds since the epoch",
       ([newest]) => newest!.time / 1000,
     ),
-    single("gauge", "hafl_fit", "Whether the host is fit for packets", () => flag(board.problems.size === 0)),
+    single("gauge", "hafl_fit", "Whether the host is fit for packets", () => flag(board.unfit.size === 0)),
     {
       name: "hafl_problem",
       help: "1 for each who found something wrong with the host",

@@ -144,10 +144,15 @@ export class MetricsServer implements Attendant {
     }
   }
 
-  /** Why the host should not get packets. */
+  /** Why the host should not get packets: the same as for its routes. */
   #reasons(): string[] {
-    const problems = [...this.#view.board.problems].map(([source, text]) => `${source}: ${text}`);
-    return this.#leaving ? ["the agent stops", ...problems] : problems;
+    const { board, config, place } = this.#view;
+    const down = config().hosts.find(({ name }) => name === place.host.name)?.state === "down";
+    return [
+      ...(this.#leaving ? ["the agent stops"] : []),
+      ...(down ? ["the host is down by the config"] : []),
+      ...[...board.unfit].map(([source, text]) => `${source}: ${text}`),
+    ];
   }
 }
 

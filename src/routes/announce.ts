@@ -1,15 +1,12 @@
 /** Which routes a host should announce now, and why not. Pure. */
 import type { Config, HostConfig } from "../control/config.ts";
-import type { FitnessBoard } from "../control/fitness.ts";
+import { type FitnessBoard, OVERLOAD } from "../control/fitness.ts";
 import { takenOver } from "../control/running-config.ts";
 import type { HostReport } from "../store/records.ts";
 import { contains, type Prefix } from "../wire/address.ts";
 
 /** What hosts say of themselves in the store, by name; null: nobody knows, there is no store or it is away. */
 export type Reports = ReadonlyMap<string, HostReport> | null;
-
-/** What the board calls a host that has too much to do. It is fit for packets, if for fewer of them. */
-export const OVERLOAD = "overload";
 
 /** Use of the CPUs that others may come to when they take over what an overloaded host lets go. */
 const ROOM = 0.8;

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentView, Attendant } from "../control/attendant.ts";
 import type { BgpConfig } from "../control/config-bgp.ts";
+import { OVERLOAD } from "../control/fitness.ts";
 import { tunName } from "../control/own-place.ts";
 import { sitesOf } from "../control/site.ts";
 import { formatPrefix } from "../wire/address.ts";
-import { type Announcements, announcements, OVERLOAD } from "./announce.ts";
+import { type Announcements, announcements, othersHaveRoom } from "./announce.ts";
 import { Bird, type BirdState } from "./bird.ts";
 import type { ReportReader } from "./reports.ts";
 import { type RouteProtocol, routeProtocol, snippet } from "./snippet.ts";
@@ -138,7 +139,10 @@ export class Routes implements Attendant {
   async #settle(): Promise<void> {
     const bgp = this.#bgp;
     if (this.#bird !== null && !sameProtocols(this.#bird.bgp, bgp)) await this.#leaveBird(this.#bird);
-    if (bgp === null) return this.#view.board.announce(null);
+    if (bgp === null) {
+      this.#view.board.relieve(false);
+      return this.#view.board.announce(null);
+    }
     this.#bird ??= new Bird(bgp, this.#look);
     const { protocols, announced, why } = this.#wanted(bgp);
     const file = snippetPath(this.#view.runtimeDir);
@@ -186,6 +190,7 @@ export class Routes implements Attendant {
     // Only then does it matter how others are.
     const matters = sitesOf(config).length > 1 || board.problems.has(OVERLOAD);
     const reports = matters ? (this.#reports?.latest(config.hosts.length, this.#look) ?? null) : null;
+    board.relieve(board.problems.has(OVERLOAD) && othersHaveRoom(config, host, reports));
     const now = announcements(config, host, board, reports);
     if (now.unfit !== null) this.#unfitAt = performance.now();
     const why = this.#reason(now, bgp);

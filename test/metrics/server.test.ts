@@ -129,8 +129,14 @@ test("ready as long as nothing is wrong with the host; live all the time", async
   const sick = (await get("/metrics"))[1];
   for (const line of ["hafl_fit 0", 'hafl_problem{source="tun"} 1', 'hafl_service_healthy{service="web"} 0'])
     assert.ok(sick.includes(`\n${line}\n`), line);
+  board.problem("overload", "more than 95 % of the CPUs is used");
   for (const source of ["tun", "store"]) board.problem(source, null);
   board.service("web", null);
+  assert.deepEqual(await get("/ready"), [200, "ready\n"], "too much to do, and nobody else has room");
+  assert.match((await get("/metrics"))[1], /^hafl_fit 1$/m);
+  board.relieve(true);
+  assert.deepEqual(await get("/ready"), [503, "overload: more than 95 % of the CPUs is used\n"]);
+  board.problem("overload", null);
   const well = (await get("/metrics"))[1];
   assert.ok(well.includes("\nhafl_fit 1\n") && !well.includes("hafl_problem{") && !well.includes("hafl_service_healthy{"));
   server.leaving();

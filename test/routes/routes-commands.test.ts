@@ -9,6 +9,7 @@ import { after, afterEach, beforeEach, test } from "node:test";
 import type { AgentView } from "../../src/control/attendant.ts";
 import type { Config } from "../../src/control/config.ts";
 import { FitnessBoard } from "../../src/control/fitness.ts";
+import type { Reports } from "../../src/routes/announce.ts";
 import type { ReportReader } from "../../src/routes/reports.ts";
 import { Routes, snippetPath } from "../../src/routes/routes.ts";
 import { configOf } from "../support/fixture.ts";
@@ -22,7 +23,7 @@ after(() => rmSync(dir, { recursive: true }));
 const yaml = (bgp = ""): string => `
 cluster: c
 seed: 0123456789abcdef0123456789abcdef
-hosts: [{ name: s1, dip: 10.0.1.11 }]
+hosts: [{ name: s1, dip: 10.0.1.11 }, { name: s2, dip: 10.0.1.12 }]
 services: [{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }]
 bgp: { socket: ${join(dir, "bird.ctl")}, withdrawDelay: 0${bgp} }
 `;
@@ -83,6 +84,7 @@ class Agent {
   current: Config = configOf(yaml());
   readonly board = new FitnessBoard();
   readonly routes: Routes;
+  reports: Reports = null;
   /** Tells of a reading of the store that was under way. */
   arrived: (() => void) | null = null;
 
@@ -98,7 +100,7 @@ class Agent {
     const reports = {
       latest: (_: number, arrived: () => void) => {
         this.arrived = arrived;
-        return null;
+        return this.reports;
       },
     } as unknown as ReportReader;
     this.routes = new Routes(view, { reports });
@@ -145,4 +147,20 @@ test("one whose place another process has taken tells BIRD nothing more, whateve
   agent.arrived?.();
   await agent.routes.leaving();
   assert.deepEqual([told, connected.length], [[], connections]);
+});
+
+test("a host with too much to do is unfit on the board as for its routes: once others have room", async () => {
+  const agent = new Agent();
+  await agent.announces();
+  agent.board.problem("overload", "more than 95 % of the CPUs is used");
+  await until("reports are asked for", () => agent.arrived !== null);
+  assert.deepEqual([...agent.board.unfit.keys()], []);
+  const report = (host: string, cpu: number) =>
+    [host, { host, problems: {}, services: {}, load: { cpu }, announced: ["192.0.2.10"] }] as const;
+  agent.reports = new Map([report("s1", 0.96), report("s2", 0.1)]) as unknown as Reports;
+  agent.arrived!();
+  await until("its routes are withdrawn", () => agent.board.routes?.announced.length === 0);
+  assert.deepEqual([...agent.board.unfit.keys()], ["overload"]);
+  agent.board.problem("overload", null);
+  assert.deepEqual([...agent.board.unfit.keys()], []);
 });
