@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, realpathSync, renameSync, statSync, writeFileSyn
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError } from "commander";
+import { loadConfig } from "../control/config.ts";
 import { Failure } from "../control/failure.ts";
 import type { CliEnv } from "./env.ts";
 import { serviceUnit, sysusers } from "./service-unit.ts";
@@ -27,6 +28,12 @@ const USERS = "etc/sysusers.d/hafl.conf";
 function commandOf({ config }: Options, more: readonly string[]): string[] {
   const main = realpathSync(fileURLToPath(new URL("main.js", import.meta.url)));
   return [realpathSync(process.execPath), "--max-semi-space-size=1", main, "run", "--config", resolve(config), ...more];
+}
+
+/** BIRD's control socket is open to its group; not known while the config is not there, or the rest of it is in a store. */
+function groupsOf({ config }: Options): string[] {
+  const loaded = loadConfig(config);
+  return "config" in loaded && loaded.config.bgp !== null ? ["bird"] : [];
 }
 
 /** The directory, or the file itself, that keeps other users from a file; null when nothing does. */
@@ -63,7 +70,7 @@ function install(options: Options, more: readonly string[], env: CliEnv): void {
     if (at !== null)
       throw new Failure(`${path}: the user ${user} could not read it: ${at} is closed to others (install it elsewhere)`);
   }
-  write(join(root, UNIT), serviceUnit({ command, user }));
+  write(join(root, UNIT), serviceUnit({ command, user, groups: groupsOf(options) }));
   write(join(root, USERS), sysusers(user));
   const say = (line: string): void => void env.stdout.write(`${line}\n`);
   say(`written: ${join(root, UNIT)}, ${join(root, USERS)}`);
@@ -87,7 +94,7 @@ export function register(program: Command, env: CliEnv): void {
     .option("--print", "print the unit, and change nothing")
     .action((more: string[], options: Options) => {
       const { user, print } = options;
-      if (print === true) env.stdout.write(serviceUnit({ command: commandOf(options, more), user }));
+      if (print === true) env.stdout.write(serviceUnit({ command: commandOf(options, more), user, groups: groupsOf(options) }));
       else install(options, more, env);
     });
 }

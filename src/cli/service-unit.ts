@@ -5,6 +5,8 @@ export interface ServiceUnit {
   readonly command: readonly string[];
   /** User and group. */
   readonly user: string;
+  /** Groups besides. systemd starts nothing in one that does not exist. */
+  readonly groups?: readonly string[];
 }
 
 /** A word of a command line as systemd reads it (systemd.service(5), "Command lines"). */
@@ -17,7 +19,7 @@ function quoted(word: string): string {
 const atHome = (word: string): boolean => /^\/(home|root|run\/user)\//.test(word);
 
 /** The text of the unit. */
-export function serviceUnit({ command, user }: ServiceUnit): string {
+export function serviceUnit({ command, user, groups = [] }: ServiceUnit): string {
   return `# Written by hafl install-service; changes belong in hafl.service.d/ (systemctl edit hafl).
 [Unit]
 Description=Haflinger, layer-4 load balancer
@@ -40,7 +42,7 @@ TimeoutStopSec=60
 
 User=${user}
 Group=${user}
-AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW
+${groups.length === 0 ? "" : `SupplementaryGroups=${groups.join(" ")}\n`}AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
 NoNewPrivileges=yes
 # Counters, flows and what is to be undone outlive the agent: the next one goes on with them.

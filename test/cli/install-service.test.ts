@@ -50,6 +50,19 @@ test("a mistake in it would be found", { skip }, async () => {
   assert.notEqual(analyze("security", "--offline=true", `--threshold=${LIMIT}`, "--no-pager", unit).status, 0);
 });
 
+test("where routes are announced the agent is in BIRD's group, and else not", async () => {
+  const file = join(dir, "bgp.yaml");
+  const text = `cluster: c
+seed: 0123456789abcdef0123456789abcdef
+hosts: [{ name: s1, dip: 10.0.1.11 }]
+services: [{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }]
+`;
+  writeFileSync(file, `${text}bgp: bird\n`);
+  assert.match(readFileSync(await printed("--config", file), "utf8"), /^Group=hafl\nSupplementaryGroups=bird\nAmbient/m);
+  writeFileSync(file, text);
+  assert.match(readFileSync(await printed("--config", file), "utf8"), /^Group=hafl\nAmbient/m);
+});
+
 test("words that systemd would read otherwise are quoted", () => {
   const unit = serviceUnit({ command: ["/usr/bin/node", "/a b/main.js", "--config", '/etc/50%/"x"/$1.yaml'], user: "lb" });
   assert.ok(unit.includes('ExecStart=/usr/bin/node "/a b/main.js" --config "/etc/50%%/\\"x\\"/$$1.yaml"\n'), unit);
