@@ -34,7 +34,7 @@ const isRefusal = (error: unknown): boolean =>
   error instanceof EtcdAuthenticationFailedError ||
   error instanceof EtcdPermissionDeniedError ||
   error instanceof GRPCInvalidArgumentError ||
-  /too large|larger than max|lease not found|user name is empty|role name not found|duplicate key|too many operations/.test(
+  /too large|larger than max|lease not found|user name is empty|role name not found|duplicate key|too many operations|database space exceeded/.test(
     (error as Error).message,
   );
 

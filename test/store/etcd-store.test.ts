@@ -95,6 +95,20 @@ test("what etcd refuses is refused at once", async (t) => {
   await rejects(noFile.read("/"), StoreRefused as new () => Error);
 });
 
+test("an etcd that is full refuses, and is not taken for one that is away: watches go on", async (t) => {
+  const etcd = await startEtcd(t, ["--quota-backend-bytes", `${1 << 20}`]);
+  const store = connectTo(t, etcd.endpoint);
+  const lost: string[] = [];
+  store.watch("/a/", 1, { changed: () => {}, lost: (reason) => void lost.push(reason) });
+  await store.commit([], [{ key: "/a/k", value: "1" }]);
+  const fill = async (): Promise<void> => {
+    for (let i = 0; i < 10; i++) await store.commit([], [{ key: `/b/${i}`, value: "x".repeat(1 << 20) }]);
+  };
+  await assert.rejects(fill(), (error) => error instanceof StoreRefused && /space exceeded/.test(error.message));
+  assert.equal((await store.read("/a/")).entries.length, 1);
+  assert.deepEqual(lost, []);
+});
+
 test("a watch from a revision that is compacted is lost", async (t) => {
   const etcd = await startEtcd(t);
   const store = connectTo(t, etcd.endpoint);
