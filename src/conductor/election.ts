@@ -39,23 +39,34 @@ export async function elect(
 
 const revoked = (lease: Lease): Promise<void> => lease.revoke().catch(() => {});
 
+/** Looks again so often, ms, and a part of it by chance: a watch that hangs says nothing, as one at a member that has lost the others. */
+const LOOK_MS = 5_000;
+
 /** Resolves when nobody has the key, or nobody can tell any more. */
 async function vacant(store: Store, key: string, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { entries, revision } = await store.read(key);
-  if (!entries.some((entry) => entry.key === key)) return;
-  await new Promise<void>((resolve, reject) => {
+  for (;;) {
+    signal.throwIfAborted();
+    const { entries, revision } = await store.read(key);
+    if (!entries.some((entry) => entry.key === key) || (await freed(store, key, revision, signal))) return;
+  }
+}
+
+/** Whether the key was given up, or nobody can tell; false: it was not for a while. Rejects with the reason of `signal`. */
+function freed(store: Store, key: string, revision: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise<boolean>((resolve, reject) => {
     const end = (finish: () => void): void => {
+      clearTimeout(timer);
       watch.close();
       signal.removeEventListener("abort", stopped);
       finish();
     };
     const stopped = (): void => end(() => reject(signal.reason));
+    const timer = setTimeout(() => end(() => resolve(false)), LOOK_MS * (0.75 + Math.random() / 2));
     const watch = store.watch(key, revision, {
       changed: (changes) => {
-        if (changes.findLast((change) => change.key === key)?.value === null) end(resolve);
+        if (changes.findLast((change) => change.key === key)?.value === null) end(() => resolve(true));
       },
-      lost: () => end(resolve),
+      lost: () => end(() => resolve(true)),
     });
     signal.addEventListener("abort", stopped);
     // Told to while it was read, which nobody says once more.

@@ -72,3 +72,20 @@ test("who waits can be told to stop, or finds that the store is away", async () 
   store.away = true;
   await assert.rejects(stand(store, "b"), /no answer/);
 });
+
+test("who waits finds out that nobody conducts although its watch hangs", async (t) => {
+  const store = new MemoryStore();
+  await stand(store, "a");
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const waiting = stand(store, "b");
+  const turns = async (): Promise<void> => {
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await turns();
+  store.stopWatches("/");
+  store.leases[0]!.expire(false);
+  t.mock.timers.tick(10_000);
+  await turns();
+  assert.equal(store.value(KEY), "b");
+  await (await waiting)!.resign();
+});
