@@ -96,6 +96,11 @@ export class FileFolder {
     }
   }
 
+  /** What to say of a key whose value is not there, although the index that has it has not been replaced. */
+  lacks(key: string): StoreRefused {
+    return new StoreRefused(`${key}: its value is missing in ${this.path} (remove that to begin anew)`);
+  }
+
   #valuePath(key: string, revision: number): string {
     return join(this.path, "values", `${encodeURIComponent(key)}@${revision}`);
   }

@@ -42,12 +42,17 @@ export class FileStore implements Store {
 
   read(prefix: string): Promise<Snapshot> {
     return this.#do(async () => {
-      for (;;) {
+      for (let before = 0; ; ) {
         const now = await this.#refresh();
         const entries = changesSince(this.#folder, { ...now, forgotten: 0 }, prefix, 0)!;
         const there = entries.filter(({ key }) => now.keys[key]!.gone !== true);
         // A value that somebody has replaced since: once more.
-        if (there.some(({ value }) => value === null)) continue;
+        const missing = there.find(({ value }) => value === null);
+        if (missing !== undefined) {
+          if (now.revision === before) throw this.#folder.lacks(missing.key);
+          before = now.revision;
+          continue;
+        }
         return { entries: there.map((entry) => ({ ...entry, value: entry.value! })), revision: now.revision };
       }
     });

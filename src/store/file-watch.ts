@@ -27,6 +27,8 @@ export function watchFolder(
   handlers: WatchHandlers,
 ): Closable & { look(): void } {
   let [over, seen, looking, again] = [false, revision, false, false];
+  /** The last revision at which a value was not there. */
+  let lacking = 0;
   let watcher: FSWatcher | null = null;
   const finish = (reason: string | null): void => {
     if (over) return;
@@ -41,7 +43,10 @@ export function watchFolder(
     const changes = changesSince(folder, now, prefix, seen);
     if (changes === null) return finish(`changes after revision ${seen} are not known any more`);
     // A value that is gone by now has been replaced: the next look finds what by.
-    if (changes.some(({ key, value }) => value === null && now.keys[key]?.gone !== true)) {
+    const missing = changes.find(({ key, value }) => value === null && now.keys[key]?.gone !== true);
+    if (missing !== undefined) {
+      if (now.revision === lacking) throw folder.lacks(missing.key);
+      lacking = now.revision;
       again = true;
       return;
     }

@@ -159,3 +159,23 @@ test("what is too large for etcd is refused here as well", async (t) => {
   await assert.rejects(store.commit([], [{ key: "/a/k", value: "x".repeat(2 << 20) }]), StoreRefused);
   assert.deepEqual((await store.read("/a/")).entries, []);
 });
+
+test("a folder that lacks a value, as half of a copy does, is refused and named; a watch of it is lost", async (t) => {
+  const { file, open } = place(t);
+  const store = open();
+  const first = await store.commit([], [{ key: "/a/k", value: "1" }]);
+  assert.ok(first.done);
+  const values = join(`${file}.store`, "values");
+  const value = readdirSync(values).find((name) => name.startsWith(encodeURIComponent("/a/k")))!;
+  rmSync(join(values, value));
+  await assert.rejects(store.read("/a/"), (error) => error instanceof StoreRefused && /\/a\/k: .*is missing/.test(error.message));
+  let lost = "";
+  store.watch("/a/", first.revision - 1, {
+    changed: () => assert.fail("a change"),
+    lost: (reason) => {
+      lost = reason;
+    },
+  });
+  await until("the watch is lost", () => lost !== "");
+  assert.match(lost, /is missing/);
+});
