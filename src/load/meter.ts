@@ -27,6 +27,13 @@ interface Asked {
   /** What was said last, to say it once. */
   trouble: string | null;
   asking: boolean;
+  /** Aborted when it is not asked any more. */
+  readonly over: AbortController;
+}
+
+function forget({ timer, over }: Asked): void {
+  clearInterval(timer);
+  over.abort();
 }
 
 export class LoadMeter implements Attendant {
@@ -57,23 +64,23 @@ export class LoadMeter implements Attendant {
 
   changed(config: Config): void {
     const wanted = new Map(config.services.filter(({ load }) => load !== null).map((service) => [service.name, service]));
-    for (const [name, { service, timer }] of this.#asked) {
-      if (JSON.stringify(wanted.get(name)?.load) === JSON.stringify(service.load)) continue;
-      clearInterval(timer);
+    for (const [name, asked] of this.#asked) {
+      if (JSON.stringify(wanted.get(name)?.load) === JSON.stringify(asked.service.load)) continue;
+      forget(asked);
       this.#asked.delete(name);
     }
     for (const [name, service] of wanted) {
       if (this.#asked.has(name)) continue;
       const timer = setInterval(() => void this.#ask(name), service.load!.intervalSeconds * 1000);
       timer.unref();
-      this.#asked.set(name, { service, timer, answer: null, trouble: null, asking: false });
+      this.#asked.set(name, { service, timer, answer: null, trouble: null, asking: false, over: new AbortController() });
       void this.#ask(name);
     }
   }
 
   stop(): void {
     clearInterval(this.#timer);
-    for (const { timer } of this.#asked.values()) clearInterval(timer);
+    for (const asked of this.#asked.values()) forget(asked);
     this.#asked.clear();
   }
 
@@ -126,7 +133,7 @@ export class LoadMeter implements Attendant {
     asked.asking = true;
     let trouble: string | null = null;
     try {
-      const value = await askLoad(asked.service.load!, { host: this.#view.place.host.name, service: name });
+      const value = await askLoad(asked.service.load!, { host: this.#view.place.host.name, service: name }, asked.over.signal);
       asked.answer = { value, at: this.#now() };
     } catch (error) {
       trouble = (error as Error).message;

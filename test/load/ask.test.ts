@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ServiceLoadConfig } from "../../src/control/config-load.ts";
 import { askLoad } from "../../src/load/ask.ts";
+import { until } from "../support/netns.ts";
 
 const NAMES = { host: "s1", service: "web" };
 const TIMES = { intervalSeconds: 10, timeoutSeconds: 5 };
@@ -25,6 +30,25 @@ test("commands that fail, are late, or print something else are named", async ()
     [{ ...shell("exec sleep 60"), timeoutSeconds: 0.2 }, /^sh did not end within 0\.2 s$/],
   ];
   for (const [how, text] of cases) await assert.rejects(askLoad(how, NAMES), { message: text });
+});
+
+test("a command that is late, or given up, ends with all that it has started", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "hafl-ask-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "pid");
+  const how = shell(`sleep 600 & echo $! >${file}; wait`);
+  const started = (): Promise<void> => until("it runs", () => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"));
+  const gone = (): boolean => !existsSync(`/proc/${readFileSync(file, "utf8").trim()}/exe`);
+  // Long enough for it to have started, on a busy machine as well.
+  await assert.rejects(askLoad({ ...how, timeoutSeconds: 3 }, NAMES), { message: "sh did not end within 3 s" });
+  await until("what it started is gone", gone);
+  rmSync(file);
+  const over = new AbortController();
+  const asked = assert.rejects(askLoad({ ...how, timeoutSeconds: 600 }, NAMES, over.signal));
+  await started();
+  over.abort();
+  await asked;
+  await until("what it started is gone", gone);
 });
 
 let server: Server;
@@ -54,6 +78,25 @@ test("a Prometheus is asked by its API: a vector of one, or a scalar", async () 
   answer = { status: 200, body: data("scalar", [1, "2"]) };
   assert.equal(await askLoad(query("/prom"), NAMES), 2);
   assert.match(asked, /^\/prom\/api\/v1\/query\?/);
+});
+
+test("a Prometheus that does not answer keeps nobody waiting who has given up", async (t) => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  t.after(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const over = new AbortController();
+  const how: ServiceLoadConfig = {
+    command: null,
+    prometheus: `http://127.0.0.1:${port}`,
+    query: "x",
+    ...TIMES,
+    timeoutSeconds: 600,
+  };
+  const asked = assert.rejects(askLoad(how, NAMES, over.signal));
+  await once(silent, "request");
+  over.abort();
+  await asked;
 });
 
 test("answers that are none are named", async () => {
