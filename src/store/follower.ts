@@ -71,6 +71,8 @@ export class Follower implements ConfigSource {
   #merged: { readonly own: string; readonly config: string; readonly result: ConfigResult }[] = [];
   /** Times that a watch told something. */
   #told = 0;
+  /** Times that all was read, or begun to be. */
+  #syncs = 0;
   #revision = 0;
   #confirmed = performance.now();
   #away = false;
@@ -221,8 +223,10 @@ export class Follower implements ConfigSource {
     const { store, keys } = this.#options;
     const prefixes = [keys.wanted, keys.allGenerations];
     const told = this.#told;
+    const own = ++this.#syncs;
     const read = await Promise.all(prefixes.map((prefix) => store.read(prefix)));
-    if (this.#closed) return;
+    // One that took so long that another was begun may be older than that.
+    if (this.#closed || own !== this.#syncs) return;
     // What a watch has told meanwhile may be newer than what was read.
     if (this.#told !== told) return this.#again(RETRY_FIRST_MS);
     const entries = read.flatMap((snapshot: Snapshot) => snapshot.entries);

@@ -374,3 +374,44 @@ test("a reading that is older than what the watch told meanwhile turns nothing b
   await until("change 3", () => follower.applied.change === 3);
   assert.deepEqual([follower.applied.refused, refused], [null, []]);
 });
+
+test("a reading that was overtaken by another turns nothing back", async (t) => {
+  const store = new MemoryStore();
+  let [held, release] = [0, () => {}];
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let holding = false;
+  const read = store.read.bind(store);
+  store.read = async (prefix) => {
+    const snapshot = await read(prefix);
+    if (holding) {
+      held++;
+      await released;
+    }
+    return snapshot;
+  };
+  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "config.yaml");
+  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
+  const want = (change: number): void =>
+    store.put(KEYS.wanted, writeRecord("wanted", { change, who: "t", when: change, why: "", config: WANTED }));
+  want(1);
+  const refused: string[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void refused.push(line) });
+  const follower = await Follower.open({ store, keys: KEYS, cluster: "lab", file, lastGood: null }, log);
+  t.after(() => follower.close());
+  follower.follow(() => void take(follower));
+  take(follower);
+  holding = true;
+  await until("it reads all anew", () => held === 2);
+  holding = false;
+  store.loseWatches();
+  want(2);
+  await until("change 2", () => follower.applied.change === 2);
+  release();
+  want(3);
+  await until("change 3", () => follower.applied.change === 3);
+  assert.deepEqual([follower.applied.refused, refused], [null, []]);
+});
