@@ -14,7 +14,7 @@ import { readLastGood, writeLastGood } from "./last-good.ts";
 import type { WantedRecord } from "./records.ts";
 import type { Change, Closable, Snapshot, Store } from "./store.ts";
 
-/** All is read anew so often, ms, also while watches run: a watch that hangs is found out. */
+/** All is read anew so often, ms, a part of it by chance, also while watches run: a watch that hangs is found out. */
 const RESYNC_MS = 5_000;
 /** Waits between attempts while the store is away, ms. */
 const RETRY_FIRST_MS = 200;
@@ -241,7 +241,7 @@ export class Follower implements ConfigSource {
       );
     }
     this.#judge();
-    this.#again(RESYNC_MS);
+    this.#again(RESYNC_MS * (0.75 + Math.random() / 2));
   }
 
   #hear(changes: readonly Change[], revision: number): void {

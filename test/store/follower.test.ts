@@ -415,3 +415,31 @@ test("a reading that was overtaken by another turns nothing back", async (t) => 
   await until("change 3", () => follower.applied.change === 3);
   assert.deepEqual([follower.applied.refused, refused], [null, []]);
 });
+
+test("many that have begun together do not go on reading all at the same moment", async (t) => {
+  const store = new MemoryStore();
+  store.put(KEYS.wanted, writeRecord("wanted", { change: 1, who: "t", when: 1, why: "", config: WANTED }));
+  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "config.yaml");
+  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const options = { store, keys: KEYS, cluster: "lab", file, lastGood: null };
+  const followers = await Promise.all(Array.from({ length: 20 }, () => Follower.open(options, LOG)));
+  let reads = 0;
+  const read = store.read.bind(store);
+  store.read = (prefix) => {
+    reads++;
+    return read(prefix);
+  };
+  let most = 0;
+  for (let ms = 0; ms < 10_000; ms += 100) {
+    const before = reads;
+    t.mock.timers.tick(100);
+    most = Math.max(most, reads - before);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  }
+  for (const follower of followers) follower.close();
+  assert.ok(reads >= 2 * followers.length, `${reads} reads`);
+  assert.ok(most < 2 * followers.length, `${most} of ${reads} reads at once`);
+});
