@@ -92,6 +92,12 @@ export function networkProblems(
   return new Map(found.filter((one): one is [Source, string] => one[1] !== null));
 }
 
+/** What is wrong when the store has been out of reach for `age` seconds; null: nothing. The same words all the time: each change is logged. */
+export function tooOld(age: number | null, maxAge: number | null): string | null {
+  if (maxAge === null || age === null || age <= maxAge) return null;
+  return `the tables are too old: the store has been out of reach for more than ${maxAge} s (health.maxAge)`;
+}
+
 /** Rounds in which a worker may stand still: one that has nothing to do turns once a second, one that is handed over waits 3 s at most. */
 export const STILL_ROUNDS = 3;
 

@@ -6,7 +6,7 @@ import { countersPath, mapControl } from "../io/runtime-files.ts";
 import { controlWords, currentGeneration, seenGeneration } from "../shm/control-block.ts";
 import { countersBytes, turnsOf, workerBlock } from "../shm/counters.ts";
 import { readHostFacts } from "./host-facts.ts";
-import { networkProblems, type Problems, type Pulse, SOURCES, WorkerPulses } from "./own-problems.ts";
+import { networkProblems, type Problems, type Pulse, SOURCES, tooOld, WorkerPulses } from "./own-problems.ts";
 
 /** From one look to the next, ms. Each asks `ip` once for each family. */
 const ROUND_MS = 2000;
@@ -87,9 +87,6 @@ export class SelfCheck implements Attendant {
   }
 
   #tooOld(): string | null {
-    const { maxAge } = this.#view.config().health;
-    const age = this.#storeAge();
-    if (maxAge === null || age === null || age <= maxAge) return null;
-    return `the tables are too old: the store has been out of reach for ${Math.round(age)} s, more than ${maxAge} (health.maxAge)`;
+    return tooOld(this.#storeAge(), this.#view.config().health.maxAge);
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Desired } from "../../src/control/plan.ts";
 import { type HostFacts, socketsOn } from "../../src/health/host-facts.ts";
-import { networkProblems, STILL_ROUNDS, WorkerPulses } from "../../src/health/own-problems.ts";
+import { networkProblems, STILL_ROUNDS, tooOld, WorkerPulses } from "../../src/health/own-problems.ts";
 import { parseAddress, parsePrefix } from "../../src/wire/address.ts";
 
 const VIPS = ["192.0.2.10", "198.51.100.0/24", "2001:db8::10"];
@@ -209,4 +209,12 @@ test("sockets in /proc/net/udp and udp6", () => {
     [["10.0.1.11", 2]],
   );
   assert.deepEqual([...socketsOn(6080, head + line("010000FD000000000000000011000000", "17C0"))], [["fd00:1::11", 1]]);
+});
+
+test("tables that are too old are one problem, not another one every second", () => {
+  assert.equal(tooOld(null, 60), null);
+  assert.equal(tooOld(1e6, null), null);
+  assert.equal(tooOld(60, 60), null);
+  assert.match(tooOld(61, 60)!, /more than 60 s \(health\.maxAge\)$/);
+  assert.equal(tooOld(61, 60), tooOld(63, 60));
 });
