@@ -25,9 +25,10 @@ export const cut = (text: string): string => (text.length > REASON_LENGTH ? `${t
 
 /** The report at this moment. */
 export async function reportOf(view: AgentView, sources: ReportSources, when: number): Promise<Omit<HostReport, "format">> {
+  // Before the flows are counted: those of a host that is being drained are counted in another way, and it is told by the change.
+  const { change, ageSeconds, serials, refused } = sources.applied();
   const flows = await sources.flows();
   const { problems, services, routes } = view.board;
-  const { change, ageSeconds, serials, refused } = sources.applied();
   const found = [...services].map(([name, { healthy, reason }]) => [name, { healthy, reason: cut(reason) }] as const);
   return {
     host: view.place.host.name,

@@ -5,7 +5,7 @@ import type { AgentView } from "../../src/control/attendant.ts";
 import { FitnessBoard } from "../../src/control/fitness.ts";
 import { clusterKeys } from "../../src/store/keys.ts";
 import { type HostReport, readRecord } from "../../src/store/records.ts";
-import { Reporter, type ReportSources, reportText } from "../../src/store/reporter.ts";
+import { Reporter, type ReportSources, reportOf, reportText } from "../../src/store/reporter.ts";
 import { StoreRefused } from "../../src/store/store.ts";
 import { MemoryStore } from "../support/memory-store.ts";
 import { until } from "../support/store-contract.ts";
@@ -148,4 +148,19 @@ test("long reasons are cut, and a report is never too large to be read", async (
   const read = readRecord("hostReport", KEY, reportText({ ...report()!, services }));
   assert.ok("record" in read);
   assert.deepEqual(Object.keys(read.record.services), [`service-5-${"x".repeat(40)}`]);
+});
+
+test("a change that is applied while flows are counted is none that the count is of", async (t) => {
+  const { board, applied } = stand(t);
+  const view = { board, place: { host: { name: "s1" } }, generation: () => 9 } as unknown as AgentView;
+  const sources: ReportSources = {
+    version: "1",
+    applied: () => ({ ...applied, ageSeconds: 0, serials: {} }),
+    load: () => null,
+    flows: async () => {
+      applied.change++;
+      return 0;
+    },
+  };
+  assert.equal((await reportOf(view, sources, 0)).change, 4);
 });
