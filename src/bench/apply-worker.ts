@@ -8,7 +8,7 @@ import { main } from "../cli/main.ts";
 import { readHistory, readTablesOrigin } from "../control/history-file.ts";
 import { controlPath } from "../io/runtime-files.ts";
 import { controlWords, currentGeneration } from "../shm/control-block.ts";
-import { sharedClock } from "./latencies.ts";
+import { hostClock } from "../shm/host-clock.ts";
 
 export interface ApplyOrder {
   readonly config: string;
@@ -72,11 +72,11 @@ async function apply(): Promise<void> {
 /** When each of the agents has the weight, by the shared clock. */
 async function swaps(host: string, weight: number): Promise<number[]> {
   const at = new Array<number>(dirs.length).fill(0);
-  for (const until = sharedClock() + PATIENCE_MS; at.includes(0); await sleep(LOOK_MS)) {
+  for (const until = hostClock() + PATIENCE_MS; at.includes(0); await sleep(LOOK_MS)) {
     dirs.forEach((one, i) => {
-      if (at[i] === 0 && weightIn(one, host) === weight) at[i] = sharedClock();
+      if (at[i] === 0 && weightIn(one, host) === weight) at[i] = hostClock();
     });
-    if (sharedClock() > until) throw new Error(`not all agents had change ${host}: ${weight} within ${PATIENCE_MS / 1000} s`);
+    if (hostClock() > until) throw new Error(`not all agents had change ${host}: ${weight} within ${PATIENCE_MS / 1000} s`);
   }
   return at;
 }
@@ -86,10 +86,10 @@ for (let round = 0; round < changes; round++) {
   const host = document.hosts[round % document.hosts.length]!;
   host.weight = 11 + (round % 7);
   writeFileSync(file, stringify(document, { lineWidth: 0 }));
-  const begun = sharedClock();
+  const begun = hostClock();
   const swapped = swaps(host.name, host.weight);
   await apply();
-  const written = sharedClock() - begun;
+  const written = hostClock() - begun;
   const applied: Applied = { written, swapped: (await swapped).map((at) => at - begun) };
   process.stdout.write(`${JSON.stringify(applied)}\n`);
   await sleep(Math.random() * PAUSE_MS);

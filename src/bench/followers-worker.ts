@@ -1,9 +1,9 @@
 /** Some of the subscribers of followers.ts: each with a connection of its own, following the store with an agent's code. */
 import pino from "pino";
+import { hostClock } from "../shm/host-clock.ts";
 import { EtcdStore } from "../store/etcd-store.ts";
 import { Follower, usableMerge } from "../store/follower.ts";
 import { clusterKeys } from "../store/keys.ts";
-import { sharedClock } from "./latencies.ts";
 
 /** What it is told on its command line. */
 interface Order {
@@ -31,9 +31,9 @@ let made: { readonly text: string; readonly result: ReturnType<typeof usableMerg
 let loaded = 0;
 const merge: typeof usableMerge = (own, wanted) => {
   if (made?.text !== wanted.text) {
-    const begun = sharedClock();
+    const begun = hostClock();
     made = { text: wanted.text, result: usableMerge(own, wanted) };
-    loaded = sharedClock() - begun;
+    loaded = hostClock() - begun;
   }
   return made.result;
 };
@@ -64,7 +64,7 @@ for (let i = 0; i < count; i++) {
   follower.load();
   follower.taken([]);
   follower.follow(() => {
-    seen.push(sharedClock());
+    seen.push(hostClock());
     if (seen.length < count) return;
     const told = seen;
     seen = [];

@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
+import { hostClock } from "../shm/host-clock.ts";
 import { EtcdStore } from "../store/etcd-store.ts";
 import { clusterKeys } from "../store/keys.ts";
 import { changeWanted, readCurrent } from "../store/wanted.ts";
 import type { Told } from "./followers-worker.ts";
-import { type Latencies, latencies, sharedClock } from "./latencies.ts";
+import { type Latencies, latencies } from "./latencies.ts";
 import { withEtcd } from "./own-etcd.ts";
 
 export interface FollowersOptions {
@@ -92,7 +93,7 @@ export async function benchFollowers(
       for (let round = 1; round <= changes; round++) {
         signal?.throwIfAborted();
         const told = Promise.all(workers.map(next));
-        const begun = sharedClock();
+        const begun = hostClock();
         await Promise.all([change(1 + round), told]);
         const all = (await told).flatMap((one) => ("seen" in one ? one.seen.map((at) => at - begun) : []));
         seen!.push(...all);

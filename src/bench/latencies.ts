@@ -15,6 +15,3 @@ export function latencies(times: readonly number[]): Latencies {
   const sorted = [...times].sort((a, b) => a - b);
   return { median: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), most: sorted.at(-1)!, unit: "ms", rounds: times };
 }
-
-/** Milliseconds of a clock that all processes of a machine share. */
-export const sharedClock = (): number => Number(process.hrtime.bigint()) / 1e6;

@@ -4,6 +4,7 @@ import { readInstance } from "../control/instance.ts";
 import { readLiveTables } from "../control/live-tables.ts";
 import { runtimeDir } from "../lab/state.ts";
 import { countFlows } from "../shm/flow-table.ts";
+import { hostClock } from "../shm/host-clock.ts";
 import { startOn } from "./namespace-process.ts";
 import { type Part, pick, type Sample } from "./part.ts";
 import { SMALL_PACKETS } from "./paths.ts";
@@ -42,7 +43,7 @@ export const memory: Part = {
     await sink.stop();
     const dir = runtimeDir(stand.lab, director);
     const { pid } = readInstance(dir)!;
-    const { established } = countFlows(readLiveTables(dir).flows, Math.trunc(Date.now() / 1000));
+    const { established } = countFlows(readLiveTables(dir).flows, Math.trunc(hostClock() / 1000));
     return { resident: residentMegabytes(pid), tracked: established };
   },
 };

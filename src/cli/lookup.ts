@@ -16,6 +16,7 @@ import { FLAG_NAMES, lengthRange, parseFlags, type Shape } from "../replay/craft
 import { type LookupSource, lookupIn, namesOf } from "../replay/lookup.ts";
 import type { LookupResult } from "../replay/lookup-result.ts";
 import { plainTables } from "../replay/offline-host.ts";
+import { hostClock } from "../shm/host-clock.ts";
 import type { RuleSpec } from "../shm/rules.ts";
 import { type Flow, parseFlow } from "../steering/flow.ts";
 import { loadOrExit } from "./config-file.ts";
@@ -46,7 +47,16 @@ export function createLookup(config: Config, { host, mtu, rules = [] }: ConfigLo
     if (lookup === undefined) {
       const spec = cluster.tablesFor(name, mtu);
       const past = { pools: cluster.historyOf(name).pools, key, drainMs: drainTimes(config) };
-      lookup = lookupIn({ tables: plainTables(spec), names: namesOf(spec), now, directorFlows, rules, past, ...unknown });
+      lookup = lookupIn({
+        tables: plainTables(spec),
+        names: namesOf(spec),
+        now,
+        clock: 0,
+        directorFlows,
+        rules,
+        past,
+        ...unknown,
+      });
       lookups.set(name, lookup);
     }
     return lookup;
@@ -77,11 +87,12 @@ function socketsWith(pid: number | undefined): SocketQuestions | null {
 }
 
 /** Prepares look-ups in the tables, flows and rules of an agent. Throws a Failure when there is none. */
-export function liveLookup(dir: string, now = Date.now()): Lookup {
+export function liveLookup(dir: string, clock = hostClock(), now = Date.now()): Lookup {
   const { origin, ...live } = readLiveTables(dir);
   const source: LookupSource = {
     ...live,
     now,
+    clock,
     directorFlows: origin?.directorFlows ?? true,
     sockets: socketsWith(readInstance(dir)?.pid),
     past: origin === null ? null : { pools: origin.pools, key: origin.key, drainMs: originDrainTimes(origin) },

@@ -3,10 +3,13 @@ import { statSync } from "node:fs";
 import { setImmediate as others } from "node:timers/promises";
 import { flowsPath, mapKept } from "../io/runtime-files.ts";
 import { countFlowsOf, FLOWS_LAYOUT, type FlowTable, viewFlows } from "../shm/flow-table.ts";
+import { hostClock } from "../shm/host-clock.ts";
 import { readHistory } from "./history-file.ts";
 
 /** A flow counts that has had a packet within so many seconds. */
 const LATELY = 60;
+/** The same where its end is waited for: UDP has none that could be seen. The kernel's connection tracking gives it as long. */
+const UDP_LATELY = 30;
 /** A count is good for so long, ms: it reads the whole table. */
 const GOOD_MS = 2000;
 /** Lines looked through before others of this thread get their turn, about a millisecond. */
@@ -36,7 +39,7 @@ export class OwnedFlows {
     return this.#counting;
   }
 
-  /** The flows of UDP among them. */
+  /** The flows of UDP among them that had a packet a shorter while ago. */
   async countUdp(): Promise<number> {
     await this.count();
     return this.#lastUdp;
@@ -45,9 +48,9 @@ export class OwnedFlows {
   async #count(): Promise<number> {
     const own = this.#find();
     let [flows, udp] = [0, 0];
-    const since = Math.trunc(Date.now() / 1000) - LATELY;
+    const now = Math.trunc(hostClock() / 1000);
     for (let from: number | null | undefined; own !== null && from !== null; ) {
-      const part = countFlowsOf(own.table, own.id, since, from, LINES);
+      const part = countFlowsOf(own.table, own.id, now - LATELY, now - UDP_LATELY, from, LINES);
       flows += part.flows;
       udp += part.udp;
       from = part.next;

@@ -161,10 +161,10 @@ export class Publisher {
 
   /** Nobody may still read the bank: all workers must have moved to the current generation, which lies in the other one. */
   #awaitWorkers(current: number): void {
-    const until = Date.now() + PATIENCE_MS;
+    const until = performance.now() + PATIENCE_MS;
     const clock = new Int32Array(new SharedArrayBuffer(4));
     while (!allSeen(this.#control, this.#workers, current)) {
-      if (Date.now() > until) throw new Error(`a worker has not taken up generation ${current} within ${PATIENCE_MS} ms`);
+      if (performance.now() > until) throw new Error(`a worker has not taken up generation ${current} within ${PATIENCE_MS} ms`);
       Atomics.wait(clock, 0, 0, 1);
     }
   }

@@ -47,8 +47,9 @@ export class DropRules {
   readonly #ring: SampleRing | null;
   readonly #buckets: TokenBuckets;
   readonly #verdictsBefore = new Float64Array(VERDICT_NAMES.length);
-  /** Milliseconds since the epoch, set by who runs the burst: one look at the clock for all of it. */
-  readonly clock = new Float64Array(1);
+  /** Set by who runs the burst, one look at the clocks for all of it: ms of the clock of shared memory, and since the epoch. */
+  readonly now = new Float64Array(1);
+  readonly wall = new Float64Array(1);
   /** Of the packet judged last: packets in the frame, and the rule it is to be a sample of (-1: none). */
   #packets = 1;
   #sampled = -1;
@@ -158,11 +159,11 @@ export class DropRules {
     for (let i = 1; i < 4; i++) key[1 + i] = isV4 ? 0 : b.getInt32(ip + IPV6_SOURCE + 4 * i) & maskOf(limit!.prefix6, i);
     // Without a prefix both families are one.
     if (limit!.prefix4 === 0 && limit!.prefix6 === 0) key[0] = slot << 8;
-    return this.#buckets.take(this.clock[0]!, packets, length * 8, rule.pps, rule.bps);
+    return this.#buckets.take(this.now[0]!, packets, length * 8, rule.pps, rule.bps);
   }
 
   #sample(b: DataView, ip: number, length: number, verdict: number, rule: number): void {
-    this.#ring?.write(b, ip, length, verdict, this.#rules[rule]!.spec.slot, this.clock[0]!);
+    this.#ring?.write(b, ip, length, verdict, this.#rules[rule]!.spec.slot, this.wall[0]!);
   }
 }
 

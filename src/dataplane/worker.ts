@@ -20,6 +20,7 @@ import { controlWords, mayRun } from "../shm/control-block.ts";
 import { countBurst, counterAt, countersBytes, workerBlock } from "../shm/counters.ts";
 import { flowTableBytes, viewFlows } from "../shm/flow-table.ts";
 import { FRAGMENTS_BYTES, viewFragments } from "../shm/fragment-table.ts";
+import { hostClock } from "../shm/host-clock.ts";
 import { SYNS_BYTES, viewSyns } from "../shm/syn-memory.ts";
 import { viewOf } from "../wire/bytes.ts";
 import { COALESCED_MOST, createCoalescer } from "./coalesce.ts";
@@ -168,9 +169,8 @@ function run(options: WorkerOptions): void {
       if (handled >= LARGE_BURST) continue;
       // What has come in the meantime is found by waiting, which then takes no time: a source that has nothing is not asked.
       counters[waits] = counters[waits]! + 1;
-      const now = Date.now();
-      if (options.uplinkKind === "packet" && now - asked >= STATISTICS_MS) {
-        asked = now;
+      if (options.uplinkKind === "packet" && turned - asked >= STATISTICS_MS) {
+        asked = turned;
         counters[kernelDrops] = counters[kernelDrops]! + addon.packetStatistics(options.uplinkFd)[1];
       }
       // The first of the waiter's descriptors is no source.
@@ -183,9 +183,9 @@ function run(options: WorkerOptions): void {
   }
 }
 
-/** Tells the control plane how far the worker is, and when that was: ms of the system's monotonic clock, the same for all processes. */
+/** Tells the control plane how far the worker is, and when that was: ms of hostClock(). */
 function say(what: "ready" | "running" | "paused"): void {
-  parentPort?.postMessage({ what, at: Number(process.hrtime.bigint()) / 1e6 });
+  parentPort?.postMessage({ what, at: hostClock() });
 }
 
 run(workerData as WorkerOptions);

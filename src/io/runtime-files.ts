@@ -1,8 +1,8 @@
 /** The shared files of a runtime directory: their names, and how each is mapped. */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CONTROL_BYTES } from "../shm/control-block.ts";
-import { isRegion, type Layout, markRegion } from "../shm/region.ts";
+import { bootOf, isRegion, type Layout, markRegion } from "../shm/region.ts";
 import { native } from "./native.ts";
 
 export const countersPath = (dir: string): string => join(dir, "counters");
@@ -23,16 +23,19 @@ export const mapControl = (dir: string, create: boolean): ArrayBuffer =>
 export const mapBank = (dir: string, bank: number, serial: number, bytes: number, create: boolean): ArrayBuffer =>
   native().mapFile(bankPath(dir, bank, serial), bytes, create);
 
+/** A number for the time since the machine was started: clocks of other times say nothing now (boot_id in random(4)). */
+const boot = (): number => Number.parseInt(readFileSync("/proc/sys/kernel/random/boot_id", "latin1").slice(0, 8), 16) | 0;
+
 /**
- * Maps a region's file and keeps it when it is of this layout and size. Else it is replaced by a new one, not changed: somebody
+ * Maps a region's file and keeps it when it is of this layout and size, and not from before the machine was started. Else it is replaced by a new one, not changed: somebody
  * may have it mapped. Returns whether it was kept.
  */
 export function mapRegion(path: string, bytes: number, layout: Layout): { buffer: ArrayBuffer; kept: boolean } {
   const found = native().mapFile(path, bytes, true);
-  if (isRegion(found, layout)) return { buffer: found, kept: true };
+  if (isRegion(found, layout) && bootOf(found) === boot()) return { buffer: found, kept: true };
   rmSync(path, { force: true });
   const buffer = native().mapFile(path, bytes, true);
-  markRegion(buffer, layout);
+  markRegion(buffer, layout, boot());
   return { buffer, kept: false };
 }
 

@@ -18,8 +18,8 @@ import { OfflineHost } from "./offline-host.ts";
 
 export interface AskedOptions {
   readonly tables: Tables;
-  /** When the packets come, ms since the epoch. */
-  readonly now: number;
+  /** When the packets come, ms on the clock of the flow table and the other regions. */
+  readonly clock: number;
   readonly directorFlows: boolean;
   readonly rules: readonly RuleSpec[];
   /** The token buckets of rules, and the SYNs of the last minute, as regions have them; null: nothing has come yet. */
@@ -89,7 +89,7 @@ export class AskedHost {
     this.#socket = null;
     context.drop = rules ? this.#drop : null;
     if (context.drop !== null) ruleCounts.fill(0);
-    this.#host.now = this.#options.now;
+    this.#host.now = this.#options.clock;
     const left = this.#host.take(packet);
     const rule = context.drop === null ? null : this.#decided();
     if (rule?.spec.limit) this.#resetLimits();

@@ -25,8 +25,9 @@ import { readSent } from "./sent.ts";
 export interface LookupSource {
   readonly tables: Tables;
   readonly names: Names;
-  /** Ms since the epoch. */
+  /** Ms since the epoch, and on the clock of the flow table and the other regions. */
   readonly now: number;
+  readonly clock: number;
   /** Flows that are known; null: none. */
   readonly flows: FlowTable | null;
   readonly directorFlows: boolean;
@@ -130,10 +131,10 @@ class Lookup {
 
   /** What the flow table has of the flow that was read last. */
   #known(p: Parsed): KnownFlow | null {
-    const { flows, now } = this.#source;
+    const { flows, clock } = this.#source;
     if (flows === null || p.vip < 0) return null;
     const { hash, hash2 } = p;
-    const second = Math.trunc(now / 1000);
+    const second = Math.trunc(clock / 1000);
     const entry = findFlow(flows, hash, hash2, second);
     if (entry < 0) return null;
     const seen = second - idleSeconds(flows, entry, second);
@@ -143,7 +144,7 @@ class Lookup {
 
   #entry(known: KnownFlow | null): LookupResult["entry"] {
     if (known === null) return null;
-    const idle = Math.trunc(this.#source.now / 1000) - known.seen;
+    const idle = Math.trunc(this.#source.clock / 1000) - known.seen;
     return { host: this.#name(known.host), certain: known.certain, idleSeconds: idle };
   }
 

@@ -147,7 +147,7 @@ export class OfflineHost {
   set now(milliseconds: number) {
     this.memory.now = Math.trunc(milliseconds / 1000);
     this.context.clock = Math.trunc(milliseconds % (CLOCK_MASK + 1));
-    if (this.context.drop !== null) this.context.drop.clock[0] = milliseconds;
+    if (this.context.drop !== null) this.context.drop.now[0] = milliseconds;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** The region of the token buckets; dataplane/token-buckets.ts knows what is in it. */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const BUCKETS_LAYOUT: Layout = { magic: magic("HTok"), version: 1 };
+export const BUCKETS_LAYOUT: Layout = { magic: magic("HTok"), version: 2 };
 /** Sets of buckets (a power of two), and buckets of a set. */
 export const BUCKET_SETS = 4096;
 export const BUCKET_WAYS = 8;

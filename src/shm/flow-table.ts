@@ -10,7 +10,7 @@
  */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const FLOWS_LAYOUT: Layout = { magic: magic("HFlw"), version: 2 };
+export const FLOWS_LAYOUT: Layout = { magic: magic("HFlw"), version: 3 };
 
 const LINE_WAYS = 4;
 const LINE_WORDS = 4 * LINE_WAYS;
@@ -223,12 +223,13 @@ export function countFlows(f: FlowTable, now: number): { once: number; establish
 
 /**
  * Flows that are known to be of one host, and of which a packet was seen at second `since` or later; looks through `most` lines from
- * word `from` on. `udp` are those of UDP among them; `next` is where to go on, null at the end of the table.
+ * word `from` on. `udp` are those of UDP that had one at second `udpSince` or later; `next` is where to go on, null at the end of the table.
  */
 export function countFlowsOf(
   f: FlowTable,
   host: number,
   since: number,
+  udpSince: number,
   from = FIRST_SET,
   most = Number.POSITIVE_INFINITY,
 ): { flows: number; udp: number; next: number | null } {
@@ -241,7 +242,7 @@ export function countFlowsOf(
       const info = f.words[i + INFO]!;
       if ((info & VOUCHED) !== own || f.words[i + SEEN]! < since) continue;
       flows++;
-      if ((info & DATAGRAMS) !== 0) udp++;
+      if ((info & DATAGRAMS) !== 0 && f.words[i + SEEN]! >= udpSince) udp++;
     }
   }
   return { flows, udp, next: end < f.words.length ? end : null };

@@ -10,7 +10,7 @@
  */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const FRAGMENTS_LAYOUT: Layout = { magic: magic("HFrg"), version: 1 };
+export const FRAGMENTS_LAYOUT: Layout = { magic: magic("HFrg"), version: 2 };
 
 const ENTRY = 8;
 const WAYS = 4;

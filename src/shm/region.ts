@@ -7,6 +7,7 @@ export const HEADER_WORDS = 4;
 const MAGIC = 0;
 const VERSION = 1;
 const SIZE = 2;
+const BOOT = 3;
 
 /** What a kind of region is known by. */
 export interface Layout {
@@ -36,9 +37,13 @@ export function formatRegion(buffer: ArrayBufferLike, layout: Layout): void {
   Atomics.store(words, MAGIC, layout.magic);
 }
 
+/** By which start of the machine the times in the region are; 0: it was not said. */
+export const bootOf = (buffer: ArrayBufferLike): number => new Int32Array(buffer, 0, HEADER_WORDS)[BOOT]!;
+
 /** Makes a buffer of zeros a region without touching more of it than the header: for large files that have just been made. */
-export function markRegion(buffer: ArrayBufferLike, layout: Layout): void {
+export function markRegion(buffer: ArrayBufferLike, layout: Layout, boot: number): void {
   const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  words[BOOT] = boot;
   words[VERSION] = layout.version;
   words[SIZE] = buffer.byteLength;
   Atomics.store(words, MAGIC, layout.magic);

@@ -4,7 +4,7 @@
  */
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 
-export const SYNS_LAYOUT: Layout = { magic: magic("HSyn"), version: 1 };
+export const SYNS_LAYOUT: Layout = { magic: magic("HSyn"), version: 2 };
 
 /** Bits of one bitmap, as a power of two: a million SYNs in a window give one false answer in twenty. */
 const LOG_BITS = 23;

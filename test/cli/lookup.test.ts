@@ -107,7 +107,7 @@ test("hops have the generation they are owners by, as the agent's history has it
   });
   const time = (seconds: number): string => new Date((NOW + seconds) * 1000).toISOString();
   const seen = new Map<string, string>();
-  const lookup = liveLookup(dir, (NOW + 30) * 1000);
+  const lookup = liveLookup(dir, (NOW + 30) * 1000, (NOW + 30) * 1000);
   for (let port = 1024; port < 2500; port++) {
     const { hops, chain } = lookup(flowOf(`tcp 198.51.100.7:${port} > 192.0.2.10:80`));
     assert.deepEqual(

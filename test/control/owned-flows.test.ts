@@ -9,6 +9,7 @@ import { Publisher } from "../../src/control/publish.ts";
 import { native } from "../../src/io/native.ts";
 import { flowsPath } from "../../src/io/runtime-files.ts";
 import { flowTableBytes, rememberFlow, viewFlows } from "../../src/shm/flow-table.ts";
+import { hostClock } from "../../src/shm/host-clock.ts";
 import { configOf } from "../support/fixture.ts";
 import { seededRandom } from "../support/random.ts";
 
@@ -35,7 +36,7 @@ test("flows count that are known to be this host's and had a packet lately", asy
   const add = (count: number, host: string, certain: boolean, seen: number): void => {
     for (let i = 0; i < count; i++) rememberFlow(table, random(2 ** 32) | 0, random(2 ** 32) | 0, hostIds[host]!, certain, seen);
   };
-  const now = Math.trunc(Date.now() / 1000);
+  const now = Math.trunc(hostClock() / 1000);
   add(3000, "s2", true, now);
   add(500, "s2", false, now);
   add(700, "s2", true, now - 600);
@@ -46,4 +47,7 @@ test("flows count that are known to be this host's and had a packet lately", asy
   rememberFlow(table, 5, 6, hostIds.s2!, true, now, true);
   assert.equal(await new OwnedFlows(dir, "s2").count(), 3001);
   assert.equal(await new OwnedFlows(dir, "s2").countUdp(), 1);
+  rememberFlow(table, 7, 8, hostIds.s2!, true, now - 40, true);
+  assert.equal(await new OwnedFlows(dir, "s2").count(), 3002);
+  assert.equal(await new OwnedFlows(dir, "s2").countUdp(), 1, "nobody waits for a flow of UDP that has been silent for 40 s");
 });

@@ -116,7 +116,7 @@ export class MemoryWorker {
       2 * SLOTS * SLOT + SCRATCH,
       memory,
     );
-    this.#turn = createTurn(this.#context, this.#uplink, [this.#gue]);
+    this.#turn = createTurn(this.#context, this.#uplink, [this.#gue], () => Date.now());
   }
 
   /** Packets that it holds back. */
