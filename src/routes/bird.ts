@@ -6,7 +6,7 @@ import type { RouteProtocol } from "./snippet.ts";
 
 /** BIRD answers in well under a millisecond, unless it hangs. */
 const PATIENCE_MS = 2_000;
-/** After BIRD has refused its config, it is asked to read it again so often, ms: somebody may have put it right. */
+/** After BIRD has refused its config, or read it in vain, it is asked to read it again so often, ms: somebody may have put it right. */
 const AGAIN_MS = 5_000;
 
 export interface BirdState {
@@ -23,6 +23,8 @@ export class Bird {
   readonly #onEnd: () => void;
   #client: BirdClient | null = null;
   #refusal: { readonly text: string; readonly at: number } | null = null;
+  /** What it was last asked to read its config for, and when. */
+  #wanted: { readonly file: string; readonly at: number } | null = null;
 
   /** `onEnd` is called when a connection has ended by itself. */
   constructor(bgp: BgpConfig, onEnd: () => void) {
@@ -48,7 +50,8 @@ export class Bird {
     write();
     const read = protocols.every((p) => state.ours.get(p.name)?.description === p.description);
     const tidy = state.ours.size === protocols.length;
-    if ((!read || !tidy) && (await this.#configure())) state = await this.look();
+    if (read && tidy) this.#wanted = null;
+    else if (await this.#configure(JSON.stringify(protocols))) state = await this.look();
     const on = protocols.filter(({ name }) => announced.has(name) && state.ours.has(name) && !up(name));
     for (const { name } of on) await this.#do(`enable ${name}`);
     return off.length + on.length > 0 ? await this.look() : state;
@@ -73,9 +76,12 @@ export class Bird {
     return `${this.bgp.protocol}_*`;
   }
 
-  /** Has BIRD read its config, unless it has just refused to. Returns whether it did; the answer is in the state. */
-  async #configure(): Promise<boolean> {
-    if (this.#refusal !== null && performance.now() - this.#refusal.at < AGAIN_MS) return false;
+  /** Has BIRD read its config, unless it has just refused to, or done so for this file in vain. Returns whether it did; the answer is in the state. */
+  async #configure(file: string): Promise<boolean> {
+    const now = performance.now();
+    if (this.#refusal !== null && now - this.#refusal.at < AGAIN_MS) return false;
+    if (this.#wanted?.file === file && now - this.#wanted.at < AGAIN_MS) return false;
+    this.#wanted = { file, at: now };
     const reply = await this.#ask("configure");
     this.#refusal = refused(reply) ? { text: reply.text, at: performance.now() } : null;
     return true;

@@ -34,6 +34,8 @@ let connected: Socket[] = [];
 let protocols = new Map<string, { description: string; up: boolean }>();
 /** How often it was looked at. */
 let looks = 0;
+/** Whether its config includes our file. */
+let includes = true;
 /** Answers are held back while there is one. */
 let held: Promise<void> | null = null;
 let server: Server;
@@ -48,7 +50,7 @@ function answer(command: string): string {
   });
   if (verb === "show") return `${rows.join("")}${all ? "" : "1002-r1 BGP --- up 13:24:43 Established\n"}0000 \n`;
   told.push(command);
-  if (verb === "configure") {
+  if (verb === "configure" && includes) {
     const text = readFileSync(snippetPath(runtimeDir), "utf8");
     const found = text.matchAll(/^protocol static (\S+) \{\n {2}description "(.*)";\n( {2}disabled;)?/gm);
     protocols = new Map(
@@ -60,7 +62,7 @@ function answer(command: string): string {
 }
 
 beforeEach(async () => {
-  [told, connected, held] = [[], [], null];
+  [told, connected, held, includes] = [[], [], null, true];
   protocols = new Map();
   server = createServer((socket) => {
     connected.push(socket.on("error", () => {}));
@@ -163,4 +165,19 @@ test("a host with too much to do is unfit on the board as for its routes: once o
   assert.deepEqual([...agent.board.unfit.keys()], ["overload"]);
   agent.board.problem("overload", null);
   assert.deepEqual([...agent.board.unfit.keys()], []);
+});
+
+test("a BIRD whose config does not include the file is not made to read it at every look", async () => {
+  includes = false;
+  const agent = new Agent();
+  await until("it has configured", () => told.includes("configure"));
+  const before = looks;
+  agent.routes.changed();
+  await until("it has looked again", () => looks >= before + 2);
+  assert.deepEqual(told, ["configure"]);
+  // What is to be announced changes: that is worth another try.
+  agent.current = configOf(yaml().replace("192.0.2.10", "192.0.2.11"));
+  agent.routes.changed();
+  await until("it has configured again", () => told.length > 1);
+  assert.deepEqual(told, ["configure", "configure"]);
 });
