@@ -103,7 +103,9 @@ export class MetricsServer implements Attendant {
     server.maxConnections = CONNECTIONS;
     // It keeps nobody from ending.
     server.unref();
-    server.once("error", (error: NodeJS.ErrnoException) => {
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      // One connection could not be taken, as when there are no descriptors left; others can.
+      if (server.listening) return;
       const over = error.code !== "EADDRINUSE" || performance.now() - since > PATIENCE_MS;
       if (over && !said) {
         const taken =

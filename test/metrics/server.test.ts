@@ -1,7 +1,7 @@
 /** The server beside an agent that is not there: its files are, and somebody who writes on its board. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -170,4 +170,19 @@ test("the place is taken: tried again until it is free", async () => {
   await until("the place", () => lines.length > count, 10_000);
   assert.equal(await listening(), `http://127.0.0.1:${port}`);
   assert.equal((await get("/live"))[0], 200);
+});
+
+test("a connection that the kernel has no descriptor for costs no more than that", async (t) => {
+  const listen = t.mock.method(Server.prototype, "listen");
+  const before = lines.length;
+  server.changed(configOf(CONFIG));
+  await until("the place", () => lines.length > before);
+  const at = await listening();
+  const one = listen.mock.calls[0]!.this as Server;
+  const count = lines.length;
+  for (let i = 0; i < 2; i++) one.emit("error", Object.assign(new Error("accept EMFILE"), { code: "EMFILE" }));
+  assert.equal((await get("/live"))[0], 200);
+  assert.deepEqual([lines.length, one.listening, listen.mock.callCount()], [count, true, 1]);
+  server.changed(configOf(CONFIG.replace(/metrics:.*/, "metrics: off")));
+  await assert.rejects(fetch(`${at}/live`));
 });
