@@ -101,6 +101,8 @@ async function watch(
   const elapsed = (): number => (performance.now() - begin) / 1000;
   const tty = env.stdout.isTTY === true && options.json !== true;
   let last = "";
+  // A count that was written before nobody sent new flows any more may lack the last of them.
+  let from = Number.POSITIVE_INFINITY;
   for (;;) {
     const left = await leftOn(cluster, name, change, options);
     const seen = Math.round(elapsed());
@@ -109,8 +111,10 @@ async function watch(
     else if (tty) env.stdout.write(`\r\x1b[K${name}: ${left.text}, ${seen} of ${seconds} s`);
     else if (left.text !== last) env.stdout.write(`${name}: ${left.text}, after ${seen} s\n`);
     last = left.text;
-    const isDone = left.flows === 0 && left.applied;
-    if (isDone || elapsed() >= seconds) {
+    const isOver = elapsed() >= seconds;
+    const isDone = left.flows === 0 && left.applied && (left.counted > from || isOver);
+    if (left.applied) from = Math.min(from, left.seen);
+    if (isDone || isOver) {
       if (tty) env.stdout.write("\n");
       return isDone ? null : left;
     }

@@ -192,6 +192,41 @@ test("a drain waits until the host that goes by it has no flows left, and fails 
   assert.deepEqual([lines.length >= 2, lines.map((line) => JSON.parse(line)).at(-1).flows], [true, 0]);
 });
 
+test("a drain is not over while others may send the host new flows, nor by what it counted until then", async (t) => {
+  const { run, store, keys } = await etcdWorld(t);
+  const put = (name: string, changes: Partial<HostReport>) =>
+    store.commit([], [{ key: keys.host(name), value: report(name, { change: 2, ...changes }) }]);
+  const steer = (serial: number, ...names: string[]) => {
+    const hosts = names.map((name) => ({ name, weight: 1 }));
+    const facts = { service: "web", serial, change: 2, by: "s2", why: "test" };
+    const value = writeRecord("generations", { ...facts, generations: [{ id: serial, time: 0, hosts }] });
+    return store.commit([], [{ key: keys.generations("web"), value }]);
+  };
+  await good(run("drain", "s1", "--no-wait"));
+  await steer(1, "s1", "s2");
+  await put("s1", { serials: { web: 1 } });
+  await put("s2", { serials: { web: 1 } });
+  let { code, stderr } = await run("drain", "s1", "--for", "1s");
+  assert.deepEqual([code, /the conductor has not taken it out yet/.test(stderr)], [1, true], stderr);
+  await steer(2, "s2");
+  await put("s1", { serials: { web: 2 } });
+  ({ code, stderr } = await run("drain", "s1", "--for", "1s"));
+  assert.deepEqual([code, /0 flows left, s2 may still send it new ones/.test(stderr)], [1, true], stderr);
+  await put("s2", { serials: { web: 2 } });
+  // Who has reported nothing since is waited for as long as may be.
+  const seconds = async (time: string): Promise<number> => {
+    const lines = (await good(run("drain", "s1", "--for", time, "--json"))).trim().split("\n");
+    return JSON.parse(lines.at(-1)!).seconds;
+  };
+  assert.equal(await seconds("2s"), 2);
+  const renewed = setInterval(() => void put("s1", { serials: { web: 2 } }), 200);
+  try {
+    assert.ok((await seconds("60s")) < 60);
+  } finally {
+    clearInterval(renewed);
+  }
+});
+
 test("a store that was turned back is changed only by force, and above all that hosts have applied", async (t) => {
   const { run, file, store, keys } = await etcdWorld(t);
   await store.commit([], [{ key: keys.host("s1"), value: report("s1", { change: 9 }) }]);
