@@ -45,6 +45,8 @@ export class HandoverServer {
   readonly #handedOver: () => void;
   readonly #server: Server;
   #current: Conversation | null = null;
+  /** Those that have not said yet what they want. */
+  readonly #silent = new Set<Link>();
 
   private constructor(giver: Giver, log: Logger, handedOver: () => void) {
     this.#giver = giver;
@@ -82,6 +84,7 @@ export class HandoverServer {
   /** Listens no longer, and ends what is under way for this reason. Resolves when it has ended, one way or the other. */
   async close(why: string): Promise<void> {
     this.#server.close();
+    for (const link of this.#silent) link.fail(new Failure(why));
     // Once workers have been asked to stop it is open whose will run: to be waited for, which does not take long.
     if (this.#current?.released === false) this.#current.link.fail(new Failure(why));
     await this.#current?.ended;
@@ -91,10 +94,13 @@ export class HandoverServer {
     const link = new Link(socket);
     const refuse = (why: string): void => link.end({ type: "refused", why });
     let first: Message;
+    this.#silent.add(link);
     try {
       first = await link.next(HELLO_MS);
     } catch (error) {
       return refuse((error as Error).message);
+    } finally {
+      this.#silent.delete(link);
     }
     // Not before it has been heard: one whose word is not read may not read the answer either.
     const [, uid] = native().peerCredentials(descriptorOf(socket));

@@ -193,6 +193,16 @@ test("told to stop: the other hears why, unless workers have stopped for it", as
   assert.equal(asked.at(-1), "handedOver");
 });
 
+test("one that has not said yet what it wants is not waited for, nor heard any more", async () => {
+  const link = await say();
+  // The server takes connections in their order: when this one has been answered, the other has been taken.
+  await refused(await say({ type: "ready" }), '"ready" came where "hello" was to come');
+  await server.close("its agent was told to stop");
+  link.send(HELLO);
+  await refused(link, "its agent was told to stop");
+  assert.deepEqual(asked, []);
+});
+
 test("where there can be no socket the log says so, and the agent runs", () => {
   const deep = join(dir, "x".repeat(100));
   mkdirSync(deep);
