@@ -39,6 +39,8 @@ const TICK_MS = 200;
 const SETTLE_MS = 5000;
 /** Decisions that only grow older are written so often, ms. */
 const KEEP_MS = 30_000;
+/** What is refused is read again so often, ms: it may be this host's own file that was wrong. */
+const REFUSED_MS = 5000;
 /** How long hosts may be ahead of the store as this process sees it, ms. */
 const AHEAD_MS = 3000;
 
@@ -54,7 +56,7 @@ export class Conducting implements Conducted {
   readonly #clock: ClusterClock;
   readonly #factors: LoadFactors;
   #saved: Saved;
-  #config: { readonly record: WantedRecord; readonly result: ConfigResult } | null = null;
+  #config: { readonly record: WantedRecord; readonly result: ConfigResult; readonly at: number } | null = null;
   /** The last config that could be read. */
   #good: { readonly config: Config; readonly change: number } | null = null;
   #wanted: Factors = {};
@@ -136,7 +138,7 @@ export class Conducting implements Conducted {
     this.#settledFrom ??= now;
     const alarms = [...this.#saved.refused, ...this.#intake.refused.values()];
     if (this.#intake.wanted === null && alarms.length === 0) alarms.push("nothing is wanted yet (write it with hafl apply FILE)");
-    const good = this.#read(alarms);
+    const good = this.#read(alarms, now);
     if (good === null) return this.#tell(alarms);
     const { config, change } = good;
     const settled = now - this.#settledFrom >= (this.#work.settleMs ?? SETTLE_MS);
@@ -169,11 +171,12 @@ export class Conducting implements Conducted {
   }
 
   /** What is wanted, as far as it can be read. */
-  #read(alarms: string[]): { readonly config: Config; readonly change: number } | null {
+  #read(alarms: string[], now: number): { readonly config: Config; readonly change: number } | null {
     const record = this.#intake.wanted;
-    if (record !== null && record !== this.#config?.record) {
+    const known = this.#config?.record === record ? this.#config : null;
+    if (record !== null && (known === null || ("errors" in known.result && now - known.at >= REFUSED_MS))) {
       const result = this.#work.readWanted(record);
-      this.#config = { record, result };
+      this.#config = { record, result, at: now };
       if ("config" in result) this.#good = { config: result.config, change: record.change };
     }
     if (this.#config !== null && "errors" in this.#config.result)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { pino } from "pino";
-import { Conductor } from "../../src/conductor/conductor.ts";
+import { Conductor, type ConductorOptions } from "../../src/conductor/conductor.ts";
 import { parseConfig } from "../../src/control/config.ts";
 import { pollFor } from "../../src/lab/poll.ts";
 import { clusterKeys } from "../../src/store/keys.ts";
@@ -59,13 +59,17 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((one) => one.stop()));
 });
 
-function conductor(store: MemoryStore, host: string): Conductor {
+function conductor(
+  store: MemoryStore,
+  host: string,
+  readWanted: ConductorOptions["readWanted"] = ({ config, change }) => parseConfig(config, `change ${change}`),
+): Conductor {
   const one = new Conductor({
     store,
     keys: KEYS,
     host,
     log: pino({ level: "silent" }),
-    readWanted: ({ config, change }) => parseConfig(config, `change ${change}`),
+    readWanted,
     settleMs: 0,
   });
   running.push(one);
@@ -212,6 +216,18 @@ test("what cannot be right is refused and named, and the last good state holds",
   store.put(KEYS.host("c"), report("c"));
   store.put(KEYS.probes("a"), null);
   await poll("no alarms", () => one.state.alarms.length === 0);
+});
+
+test("what was refused because of this host's own file is taken up when that has been put right", async () => {
+  const store = cluster();
+  let isBroken = true;
+  conductor(store, "a", ({ config, change }) =>
+    isBroken ? { errors: ["own.yaml: not YAML"] } : parseConfig(config, `change ${change}`),
+  );
+  await poll("the alarm", () => running[0]!.state.alarms.some((alarm) => alarm.includes("own.yaml")));
+  isBroken = false;
+  await poll("generations", () => isThere(store));
+  await poll("the end of the alarm", () => running[0]!.state.alarms.length === 0);
 });
 
 test("decisions and generations that cannot be read are written anew", async () => {
