@@ -2,7 +2,7 @@
  * What a host that gets no new flows still has to do: its TCP connections to the VIPs as its kernel knows them, idle ones too; of UDP,
  * where flows have no end, those of the flow table that had a packet lately.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { addressOf, contains, type Prefix } from "../wire/address.ts";
 import type { Config } from "./config.ts";
@@ -29,18 +29,20 @@ export function isConnectionTo(vips: readonly Prefix[], line: string): boolean {
 }
 
 /** TCP connections to the VIPs in the network namespace of a process. Rejects when that cannot be read. */
-async function connections(pid: number, vips: readonly Prefix[]): Promise<number> {
+async function connections(proc: string, pid: number, vips: readonly Prefix[]): Promise<number> {
   let count = 0;
   for (const table of ["tcp", "tcp6"]) {
-    const lines = createInterface({ input: createReadStream(`/proc/${pid}/net/${table}`) });
+    // A kernel that runs without IPv6 does not have it.
+    if (table === "tcp6" && !existsSync(`${proc}/${pid}/net/${table}`)) continue;
+    const lines = createInterface({ input: createReadStream(`${proc}/${pid}/net/${table}`) });
     for await (const line of lines) if (isConnectionTo(vips, line)) count++;
   }
   return count;
 }
 
 /** Flows of the host that the agent `pid` serves; `owned` are those of its flow table. Rejects when they cannot be counted. */
-export async function flowsLeft(config: Config, pid: number, owned: OwnedFlows): Promise<number> {
-  const tcp = await connections(pid, vipsOf(config));
+export async function flowsLeft(config: Config, pid: number, owned: OwnedFlows, proc = "/proc"): Promise<number> {
+  const tcp = await connections(proc, pid, vipsOf(config));
   const hasUdp = config.services.some(({ ports, udp }) => ports.udp.length > 0 && udp !== "stateless");
   return hasUdp ? tcp + (await owned.countUdp()) : tcp;
 }

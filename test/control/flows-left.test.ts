@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { isConnectionTo } from "../../src/control/flows-left.ts";
+import { flowsLeft, isConnectionTo } from "../../src/control/flows-left.ts";
+import { OwnedFlows } from "../../src/control/owned-flows.ts";
 import { takenOver } from "../../src/control/running-config.ts";
 import { configOf } from "../support/fixture.ts";
 
@@ -24,4 +28,14 @@ test("connections to a VIP count, whatever state they are in; what is none, or n
   const v6 = "B80D0120000000000000000010000000";
   assert.ok(isConnectionTo(VIPS, `   1: ${v6}:0050 ${v6}:9C40 01 0`));
   assert.ok(isConnectionTo(VIPS, `   1: 0000000000000000FFFF00000A0200C0:0050 ${v6}:9C40 01 0`), "IPv4 on a socket of IPv6");
+});
+
+test("a kernel without IPv6 has no connections of it; a process that is not there cannot be counted for", async (t) => {
+  const proc = mkdtempSync(join(tmpdir(), "hafl-proc-"));
+  t.after(() => rmSync(proc, { recursive: true }));
+  mkdirSync(join(proc, "7/net"), { recursive: true });
+  writeFileSync(join(proc, "7/net/tcp"), `  sl  local_address\n${line("01")}\n${line("0A")}\n`);
+  const owned = new OwnedFlows("/nowhere", "s1");
+  assert.equal(await flowsLeft(CONFIG, 7, owned, proc), 1);
+  await assert.rejects(flowsLeft(CONFIG, 8, owned, proc), /ENOENT/);
 });
