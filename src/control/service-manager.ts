@@ -23,6 +23,9 @@ export function supervisionOf(env: Environment, pid: number): Supervision | null
 /** The problem of a host that is cured by starting its agent anew: its workers do not turn any more. */
 const STUCK = "workers";
 
+/** What the manager gives a service to stop in, besides the time that routers are given. */
+const STOP_SECONDS = 60;
+
 class ServiceManager implements Attendant {
   readonly name = "service manager";
   readonly #supervision: Supervision;
@@ -54,7 +57,10 @@ class ServiceManager implements Attendant {
   }
 
   leaving(): void {
-    this.#tell("STOPPING=1", "STATUS=stopping");
+    const { bgp } = this.#view.config();
+    // Killed before its time it would leave the host's network as it is.
+    const patience = bgp === null ? [] : [`EXTEND_TIMEOUT_USEC=${(bgp.withdrawDelay + STOP_SECONDS) * 1_000_000}`];
+    this.#tell("STOPPING=1", ...patience, "STATUS=stopping");
   }
 
   stop(handedOver: boolean): void {
