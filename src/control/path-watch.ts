@@ -41,6 +41,7 @@ export class PathWatch {
   }
 
   #look(config: Config, publish: () => void): void {
+    const before = this.#mtus;
     try {
       const mtus = readPathMtus(config, this.#self);
       const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
@@ -49,6 +50,7 @@ export class PathWatch {
       publish();
       this.#log.info({ event: "paths", mtus: Object.fromEntries(changed) }, `path MTU of ${changed.length} hosts changed`);
     } catch (error) {
+      this.#mtus = before;
       this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
     }
   }
