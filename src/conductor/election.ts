@@ -42,18 +42,22 @@ const revoked = (lease: Lease): Promise<void> => lease.revoke().catch(() => {});
 /** Looks again so often, ms, and a part of it by chance: a watch that hangs says nothing, as one at a member that has lost the others. */
 const LOOK_MS = 5_000;
 
-/** Resolves when nobody has the key, or nobody can tell any more. */
+/** Those who wait look each at a moment of its own within this time after something has happened, ms: else all would stand at once. */
+const SPREAD_MS = 300;
+
+/** Resolves when nobody has the key. */
 async function vacant(store: Store, key: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     signal.throwIfAborted();
     const { entries, revision } = await store.read(key);
-    if (!entries.some((entry) => entry.key === key) || (await freed(store, key, revision, signal))) return;
+    if (!entries.some((entry) => entry.key === key)) return;
+    await stirred(store, key, revision, signal);
   }
 }
 
-/** Whether the key was given up, or nobody can tell; false: it was not for a while. Rejects with the reason of `signal`. */
-function freed(store: Store, key: string, revision: number, signal: AbortSignal): Promise<boolean> {
-  return new Promise<boolean>((resolve, reject) => {
+/** Resolves when the key was given up, or nobody can tell, or after a while. Rejects with the reason of `signal`. */
+function stirred(store: Store, key: string, revision: number, signal: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
     const end = (finish: () => void): void => {
       clearTimeout(timer);
       watch.close();
@@ -61,12 +65,16 @@ function freed(store: Store, key: string, revision: number, signal: AbortSignal)
       finish();
     };
     const stopped = (): void => end(() => reject(signal.reason));
-    const timer = setTimeout(() => end(() => resolve(false)), LOOK_MS * (0.75 + Math.random() / 2));
+    let timer = setTimeout(() => end(resolve), LOOK_MS * (0.75 + Math.random() / 2));
+    const soon = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => end(resolve), Math.random() * SPREAD_MS);
+    };
     const watch = store.watch(key, revision, {
       changed: (changes) => {
-        if (changes.findLast((change) => change.key === key)?.value === null) end(() => resolve(true));
+        if (changes.findLast((change) => change.key === key)?.value === null) soon();
       },
-      lost: () => end(() => resolve(true)),
+      lost: soon,
     });
     signal.addEventListener("abort", stopped);
     // Told to while it was read, which nobody says once more.

@@ -23,6 +23,29 @@ test("of many that stand at once one is elected", async () => {
   assert.equal(terms.filter((term) => term !== null).length, 1);
 });
 
+/** Lets others have what time they need without a clock. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("many that wait do not stand all at the same moment", async (t) => {
+  const store = new MemoryStore();
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const first = await stand(store, "a");
+  const told = new AbortController();
+  const elected = Array.from({ length: 100 }, (_, i) => stand(store, `b${i}`, told.signal));
+  await turns();
+  await first!.resign();
+  for (let ms = 0; ms < 1000; ms += 10) {
+    t.mock.timers.tick(10);
+    await turns();
+  }
+  assert.notEqual(store.value(KEY), undefined);
+  assert.ok(store.leases.length <= 50, `${store.leases.length} leases`);
+  told.abort();
+  await Promise.allSettled(elected);
+});
+
 test("who was stopped while another was elected writes nothing when it wakes up", async () => {
   const store = new MemoryStore();
   const sleeper = (await stand(store, "a"))!;
@@ -78,14 +101,11 @@ test("who waits finds out that nobody conducts although its watch hangs", async 
   await stand(store, "a");
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const waiting = stand(store, "b");
-  const turns = async (): Promise<void> => {
-    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
-  };
   await turns();
   store.stopWatches("/");
   store.leases[0]!.expire(false);
   t.mock.timers.tick(10_000);
-  await turns();
+  const next = (await waiting)!;
   assert.equal(store.value(KEY), "b");
-  await (await waiting)!.resign();
+  await next.resign();
 });
