@@ -107,6 +107,7 @@ export class LoadMeter implements Attendant {
       if (!this.#unread) this.#view.log.warn({ cgroup: group }, "load is not known: what the kernel counts cannot be read");
       this.#unread = true;
       this.#readings = [];
+      this.#view.board.problem(OVERLOAD, null);
       return;
     }
     this.#unread = false;

@@ -84,6 +84,15 @@ test("a host says that it is overloaded after a whole averaging time, and until 
   assert.equal(board.problems.size, 0);
 });
 
+test("a host whose load cannot be read any more does not stay overloaded", () => {
+  const one = world(config("load: { averageSeconds: 10, overload: 0.9 }"));
+  one.pass(12, 1);
+  assert.equal(one.board.problems.has("overload"), true);
+  one.config = config("load: { averageSeconds: 10, overload: 0.9, cgroup: gone.slice }");
+  one.meter.read();
+  assert.deepEqual([one.meter.current(), one.board.problems.has("overload")], [null, false]);
+});
+
 test("a group that is not there is said once, and then there is no load", () => {
   const one = world(config("load: { cgroup: 'none/{host}' }"));
   one.pass(3, 0.5);
