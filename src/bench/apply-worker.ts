@@ -1,6 +1,6 @@
 /** Applies changes on a node of a lab, and sees when each agent's tables have them. Prints the times of each as a line of JSON. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parse, stringify } from "yaml";
@@ -69,6 +69,17 @@ async function apply(): Promise<void> {
   if (code !== 0) throw new Error(`hafl apply ended with ${code}: ${said.join("")}`);
 }
 
+/** What the agents have, in a line. */
+const state = (): string =>
+  dirs
+    .map(
+      (at) =>
+        `${basename(at)} has ${readHistory(at)
+          .pools[pool]?.[0]?.hosts.map(({ name, weight }) => `${name} ${weight}`)
+          .join(", ")}`,
+    )
+    .join("; ");
+
 /** When each of the agents has the weight, by the shared clock. */
 async function swaps(host: string, weight: number): Promise<number[]> {
   const at = new Array<number>(dirs.length).fill(0);
@@ -76,7 +87,8 @@ async function swaps(host: string, weight: number): Promise<number[]> {
     dirs.forEach((one, i) => {
       if (at[i] === 0 && weightIn(one, host) === weight) at[i] = hostClock();
     });
-    if (hostClock() > until) throw new Error(`not all agents had change ${host}: ${weight} within ${PATIENCE_MS / 1000} s`);
+    if (hostClock() > until)
+      throw new Error(`a weight of ${weight} for ${host} is not in all tables within ${PATIENCE_MS / 1000} s: ${state()}`);
   }
   return at;
 }

@@ -79,7 +79,7 @@ async function run(lab: string, order: ApplyOrder, onRound: (round: number) => v
         error
           .trim()
           .split("\n")
-          .find((line) => /Error/.test(line)) ?? `ended with ${code}`
+          .find((line) => /Error: /.test(line)) ?? `ended with ${code}`
       }`,
     );
   return rounds;

@@ -47,6 +47,8 @@ export const wantedConfig = (spec: LabSpec): string =>
         { name: "churn", vips: Object.values(VIP), ports: { tcp: [CHURN_PORT], udp: [CHURN_PORT] } },
       ],
       table: { drainSeconds: DRAIN_SECONDS },
+      // All hosts have the same processors: their use says nothing of one of them (`hafl lab load` gives each its own).
+      load: { control: "off" },
       health: { interval: 0.5, timeout: 0.5, fall: 2, tunnel: { interval: 0.5, timeout: 0.5, fall: 2 } },
       conductor: { candidates: [], riseSeconds: 2, holdMs: 500, leaseSeconds: 4, changesPerMinute: 60 },
     },
