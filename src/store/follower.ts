@@ -69,6 +69,8 @@ export class Follower implements ConfigSource {
   #onlyPools = false;
   /** The last two merges with this host's own file: what counts, and what is refused. */
   #merged: { readonly own: string; readonly config: string; readonly result: ConfigResult }[] = [];
+  /** The revisions at which all was read last, of what is wanted and of generations. */
+  #readAt: readonly number[] = [];
   /** Times that a watch told something. */
   #told = 0;
   /** Times that all was read, or begun to be. */
@@ -231,11 +233,17 @@ export class Follower implements ConfigSource {
     if (this.#told !== told) return this.#again(RETRY_FIRST_MS);
     const entries = read.flatMap((snapshot: Snapshot) => snapshot.entries);
     this.#content = new Map(entries.map(({ key, value }) => [key, value]));
-    this.#confirm(Math.max(...read.map(({ revision }) => revision)));
+    this.#readAt = read.map(({ revision }) => revision);
+    this.#confirm(Math.max(...this.#readAt));
     if (this.#watches.length === 0) {
       this.#watches = prefixes.map((prefix, i) =>
         store.watch(prefix, read[i]!.revision, {
-          changed: (changes, revision) => this.#hear(changes, revision),
+          changed: (changes, revision) =>
+            this.#hear(
+              // A watch may be behind what was read.
+              changes.filter((change) => change.revision > this.#readAt[i]!),
+              revision,
+            ),
           lost: (reason) => this.#lose(reason),
         }),
       );
@@ -245,6 +253,7 @@ export class Follower implements ConfigSource {
   }
 
   #hear(changes: readonly Change[], revision: number): void {
+    if (changes.length === 0) return;
     for (const { key, value } of changes) {
       if (value === null) this.#content.delete(key);
       else this.#content.set(key, value);

@@ -416,6 +416,37 @@ test("a reading that was overtaken by another turns nothing back", async (t) => 
   assert.deepEqual([follower.applied.refused, refused], [null, []]);
 });
 
+test("what a watch tells late, of before all was read anew, turns nothing back", async (t) => {
+  const store = new MemoryStore();
+  const late: (() => void)[] = [];
+  const watch = store.watch.bind(store);
+  store.watch = (prefix, revision, handlers) =>
+    watch(prefix, revision, { ...handlers, changed: (...told) => void late.push(() => handlers.changed(...told)) });
+  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = join(dir, "config.yaml");
+  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
+  const want = (change: number): void =>
+    store.put(KEYS.wanted, writeRecord("wanted", { change, who: "t", when: change, why: "", config: WANTED }));
+  want(1);
+  const refused: string[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void refused.push(line) });
+  const follower = await Follower.open({ store, keys: KEYS, cluster: "lab", file, lastGood: null }, log);
+  t.after(() => follower.close());
+  follower.follow(() => void take(follower));
+  take(follower);
+  want(2);
+  want(3);
+  await until("change 3 is read", () => follower.applied.change === 3);
+  assert.equal(late.length, 2);
+  for (const tell of late.splice(0)) tell();
+  want(4);
+  await until("change 4 is told", () => late.length === 1);
+  late[0]!();
+  await until("change 4", () => follower.applied.change === 4);
+  assert.deepEqual([follower.applied.refused, refused], [null, []]);
+});
+
 test("many that have begun together do not go on reading all at the same moment", async (t) => {
   const store = new MemoryStore();
   store.put(KEYS.wanted, writeRecord("wanted", { change: 1, who: "t", when: 1, why: "", config: WANTED }));
