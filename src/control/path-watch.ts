@@ -10,6 +10,8 @@ export class PathWatch {
   readonly #self: HostConfig;
   readonly #log: Logger;
   #mtus: ReadonlyMap<string, number>;
+  /** The hosts that they were read for, as text; null: by another process. */
+  #hosts: string | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   /** `mtus`: those that are in the tables. */
@@ -24,9 +26,12 @@ export class PathWatch {
     return this.#mtus;
   }
 
-  /** Reads them now, for the hosts of a config. Throws when they cannot be read. */
+  /** Has them for the hosts of a config: reads them now, unless it was for the same hosts before. Throws when they cannot be read. */
   read(config: Config): void {
+    const hosts = dipsOf(config);
+    if (hosts === this.#hosts) return;
     this.#mtus = readPathMtus(config, this.#self);
+    this.#hosts = hosts;
   }
 
   /** Has `publish` called, from now on, whenever some have changed. */
@@ -55,3 +60,5 @@ export class PathWatch {
     }
   }
 }
+
+const dipsOf = ({ hosts }: Config): string => JSON.stringify(hosts.map(({ name, dips }) => [name, dips]));

@@ -3,7 +3,7 @@ import type { HostSpec, PoolSpec, TablesSpec } from "../shm/forwarding-table.ts"
 import type { QuicSpec } from "../shm/quic-table.ts";
 import type { EgressSpec } from "../shm/slice-table.ts";
 import { keysOf } from "../steering/flow-hash.ts";
-import { type ChainTable, chainTable } from "../steering/generations.ts";
+import type { ChainTable } from "../steering/generations.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { RememberedTables } from "../steering/remembered-tables.ts";
 import { formatAddress } from "../wire/address.ts";
@@ -16,20 +16,13 @@ import { vipSpecs } from "./vip-specs.ts";
 export const UNKNOWN_MTU = 65_535;
 
 /**
- * The chain tables of all services by name; services whose generations agree share one. `remembered` holds the tables of
- * single generations from call to call.
+ * The chain tables of all services by name; services whose generations agree share one. `remembered` holds them, and the tables of
+ * single generations, from call to call.
  */
 export function chainTables(config: Config, history: History, remembered = new RememberedTables()): Map<string, ChainTable> {
   const key = keysOf(config.seed).table;
-  const built = new Map<string, ChainTable>();
   const tables = new Map(
-    config.services.map((service) => {
-      const generations = history.pools[service.name] ?? [];
-      const identity = JSON.stringify(generations);
-      const table = built.get(identity) ?? chainTable(generations, config.table.size, key, remembered.build);
-      built.set(identity, table);
-      return [service.name, table] as const;
-    }),
+    config.services.map(({ name }) => [name, remembered.chains(history.pools[name] ?? [], config.table.size, key)] as const),
   );
   remembered.forgetUnused();
   return tables;

@@ -164,10 +164,16 @@ function addOwners(
   oldest: number,
 ): void {
   const last = MAX_CHAIN - 1;
+  const [first, firstAges] = [planes[0]!, ages[0]!];
   for (let bucket = 0; bucket < owners.length; bucket++) {
     const owner = owners[bucket]!;
     let id = owner === NO_HOST ? NO_HOST : ids[owner]!;
     if (id === NO_HOST) continue;
+    // Most buckets stay where they are from one generation to the next.
+    if (first[bucket] === id) {
+      firstAges[bucket] = age;
+      continue;
+    }
     let place = placeOf(planes, bucket, id);
     if (place > last) {
       place = last;
@@ -183,8 +189,8 @@ function addOwners(
       planes[i]![bucket] = planes[i - 1]![bucket]!;
       ages[i]![bucket] = ages[i - 1]![bucket]!;
     }
-    planes[0]![bucket] = id;
-    ages[0]![bucket] = age;
+    first[bucket] = id;
+    firstAges[bucket] = age;
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import pino from "pino";
 import { PathWatch } from "../../src/control/path-watch.ts";
 import { configOf } from "../support/fixture.ts";
@@ -14,21 +14,30 @@ hosts: [{ name: s1, dip: 10.0.1.11 }, { name: s2, dip: 10.0.1.12 }]
 services: [{ name: web, vips: [192.0.2.10], ports: { tcp: [80] } }]
 `);
 
-test("path MTUs that did not get into the tables are published at the next look", (t) => {
+/** Has `ip` say that there is a route to s2, over a device with this MTU; for the rest of the test. */
+function fakeRoutes(t: TestContext): { setMtu(mtu: number): void } {
   const dir = mkdtempSync(join(tmpdir(), "hafl-paths-"));
   const path = process.env.PATH;
   t.after(() => {
     process.env.PATH = path;
     rmSync(dir, { recursive: true });
   });
-  const script = `#!/bin/sh
+  process.env.PATH = `${dir}:${path}`;
+  const setMtu = (mtu: number): void => {
+    const script = `#!/bin/sh
 case "$*" in
   *batch*) cat >/dev/null; echo '[{"dst":"10.0.1.12","dev":"up0"}]' ;;
-  *) echo '[{"ifname":"up0","mtu":1400}]' ;;
+  *) echo '[{"ifname":"up0","mtu":${mtu}}]' ;;
 esac
 `;
-  writeFileSync(join(dir, "ip"), script, { mode: 0o755 });
-  process.env.PATH = `${dir}:${path}`;
+    writeFileSync(join(dir, "ip"), script, { mode: 0o755 });
+  };
+  setMtu(1400);
+  return { setMtu };
+}
+
+test("path MTUs that did not get into the tables are published at the next look", (t) => {
+  fakeRoutes(t);
   t.mock.timers.enable({ apis: ["setInterval"] });
   const watch = new PathWatch(config.hosts[0]!, pino({ enabled: false }), new Map());
   const published: (number | undefined)[] = [];
@@ -42,4 +51,16 @@ esac
   for (let i = 0; i < 3; i++) t.mock.timers.tick(5_000);
   watch.stop();
   assert.deepEqual(published, [1400, 1400]);
+});
+
+test("a config with the same hosts is no reason to look at routes, one with others is", (t) => {
+  const { setMtu } = fakeRoutes(t);
+  const watch = new PathWatch(config.hosts[0]!, pino({ enabled: false }), new Map());
+  watch.read(config);
+  assert.equal(watch.mtus.get("s2"), 1400);
+  setMtu(1300);
+  watch.read({ ...config, services: [] });
+  assert.equal(watch.mtus.get("s2"), 1400);
+  watch.read({ ...config, hosts: config.hosts.slice().reverse() });
+  assert.equal(watch.mtus.get("s2"), 1300);
 });
