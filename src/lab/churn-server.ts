@@ -10,6 +10,9 @@ import { once } from "node:events";
 import { createServer, isIPv6, type Socket } from "node:net";
 import { SERVER_READY } from "./server.ts";
 
+/** A connection that says nothing for so long is given up: its client may have gone while no packet got through. */
+const SILENT_MS = 30_000;
+
 const [host, port, ...vips] = process.argv.slice(2);
 
 function serveConnection(socket: Socket): void {
@@ -17,8 +20,9 @@ function serveConnection(socket: Socket): void {
   let rest = "";
   socket.setNoDelay(true);
   socket.setEncoding("utf8");
-  // A client that goes away is its own affair.
+  // A client that goes away is its own affair, also when nothing is heard of it.
   socket.on("error", () => {});
+  socket.setTimeout(SILENT_MS, () => void socket.destroy());
   socket.on("data", (text: string) => {
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;

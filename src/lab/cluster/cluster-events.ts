@@ -225,7 +225,15 @@ async function deposedWakes(lab: ClusterLab): Promise<string> {
 async function drained(lab: ClusterLab, load: ClusterLoad): Promise<string> {
   const before = load.open("s4");
   const begun = performance.now();
-  await lab.hafl("drain", "s4", "--for", "90s", "-m", "maintenance");
+  try {
+    await lab.hafl("drain", "s4", "--for", "90s", "-m", "maintenance");
+  } catch (error) {
+    const sockets = (await lab.exec("s4", ["ss", "-Htn", "state", "connected"]))
+      .trim()
+      .replaceAll(/\s*\n\s*/g, "; ")
+      .replaceAll(/ +/g, " ");
+    throw new Error(`${(error as Error).message.split("\n").at(1)}; its kernel has ${sockets || "no connection"}`);
+  }
   const took = performance.now() - begun;
   const left = load.open("s4");
   await lab.hafl("undrain", "s4");
