@@ -19,8 +19,8 @@ const REQUESTS = 2;
 export interface Harm {
   /** Sessions that broke, by host. */
   readonly broken: Readonly<Record<string, number>>;
-  /** One line each. */
-  readonly lines: readonly { readonly host: string; readonly text: string }[];
+  /** One line each; when they had been opened, and when they broke, ms since 1970. */
+  readonly lines: readonly { readonly host: string; readonly text: string; readonly opened: number; readonly at: number }[];
   /** Sessions that could not be opened. */
   readonly notOpened: number;
   readonly failedRequests: readonly FlowResult[];
@@ -60,7 +60,7 @@ export class ClusterLoad {
     for (const { host } of breaks) broken[host] = (broken[host] ?? 0) + 1;
     return {
       broken,
-      lines: breaks.map(({ session, host, why }) => ({ host, text: `${session} of ${host}: ${why}` })),
+      lines: breaks.map(({ session, host, why, opened, at }) => ({ host, text: `${session} of ${host}: ${why}`, opened, at })),
       notOpened: failed.length,
       failedRequests: results.filter(({ host }) => host === null),
       requests: results.length,

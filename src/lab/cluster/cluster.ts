@@ -7,7 +7,7 @@ import type { LabSpec } from "../topology.ts";
 import { expect, type Verdict, Verdicts } from "../verdicts.ts";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./cluster-events.ts";
 import { ClusterLab } from "./cluster-lab.ts";
-import { ClusterLoad } from "./cluster-load.ts";
+import { ClusterLoad, type Harm } from "./cluster-load.ts";
 
 /** What broke by an event may show a little later; and one event is over before the next one begins. */
 const SETTLE_MS = 3_000;
@@ -30,12 +30,14 @@ async function happen({ harms, avoidedMs, act }: ClusterEvent, lab: ClusterLab, 
   const harm = load.harm();
   const unexcused = [...earlier.lines, ...harm.lines.filter(({ host }) => !harms.includes(host))];
   const late = avoidedMs === null ? [] : harm.failedRequests.filter(({ startedAt }) => startedAt > begun + avoidedMs);
+  const told = ({ text, opened, at }: Harm["lines"][number]): string =>
+    `${text}, opened ${((opened - begun) / 1000).toFixed(1)} s and broken ${((at - begun) / 1000).toFixed(1)} s after the beginning`;
   const broken = Object.entries(harm.broken).map(([host, n]) => `${n} of ${host}`);
   const counts = `${open} sessions were open; broken: ${broken.join(", ") || "none"}; not opened: ${harm.notOpened}; requests failed: ${harm.failedRequests.length} of ${harm.requests}`;
   expect(wrong === null, `${wrong} (${counts})`);
   expect(
     unexcused.length === 0,
-    `${unexcused.length} sessions of other hosts broke: ${unexcused[0]?.text} (${figures}; ${counts})`,
+    `${unexcused.length} sessions of other hosts broke: ${unexcused.map(told).join("; ")} (${figures}; ${counts})`,
   );
   expect(late.length === 0, `${late.length} requests failed later than it may be: ${late[0]?.error} (${figures}; ${counts})`);
   return `${figures}; ${counts}`;
