@@ -1,6 +1,6 @@
-/** What an agent remembers of its pools: their last generations, and the ids its hosts got. Kept as JSON next to the tables. */
+/** What an agent remembers of its pools: their last generations, and the ids its hosts and services got. Kept as JSON next to the tables. */
 
-import { MAX_HOSTS } from "../shm/counters.ts";
+import { MAX_HOSTS, MAX_SERVICES } from "../shm/counters.ts";
 import {
   advanceGenerations,
   type DrainTime,
@@ -21,6 +21,8 @@ export interface History {
   readonly nextId: number;
   /** Names this numbering of hosts; never 0. */
   readonly epoch: number;
+  /** Names of services by their ids, also of those that are gone: one that comes back is counted on. */
+  readonly serviceSlots: readonly string[];
 }
 
 /** A history with nothing in it, and a numbering of its own. */
@@ -29,6 +31,7 @@ export const newHistory = (): History => ({
   hostIds: {},
   nextId: 0,
   epoch: 1 + Math.floor(Math.random() * 0x7ffffffe),
+  serviceSlots: [],
 });
 
 /** Hosts of a pool that take new flows. */
@@ -100,6 +103,20 @@ function givenGenerations(config: Config, service: ServiceConfig, given: readonl
 }
 
 /**
+ * Slots with a place for each of these names, at most MAX_SERVICES: the one it has, else the next that nobody had. When all had
+ * somebody it is that of one that is gone, whose counts go on under the new name: no counter ever goes back.
+ */
+function slotsFor(names: readonly string[], before: readonly string[]): string[] {
+  const slots = [...before];
+  const [known, staying] = [new Set(before), new Set(names)];
+  for (const name of names) {
+    if (known.has(name)) continue;
+    slots[slots.length < MAX_SERVICES ? slots.length : slots.findIndex((other) => !staying.has(other))] = name;
+  }
+  return slots;
+}
+
+/**
  * The history after a configuration has become current at `now`, ms since the epoch. With `given` its pools are those, and time does
  * not matter.
  */
@@ -126,5 +143,9 @@ export function advanceHistory(history: History, config: Config, now: number, gi
     hostIds[host.name] = nextId;
     nextId = (nextId + 1) % MAX_HOSTS;
   }
-  return { pools, hostIds, nextId, epoch: history.epoch };
+  const serviceSlots = slotsFor(
+    config.services.map(({ name }) => name),
+    history.serviceSlots,
+  );
+  return { pools, hostIds, nextId, epoch: history.epoch, serviceSlots };
 }

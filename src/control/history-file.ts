@@ -39,7 +39,8 @@ export const originDrainTimes =
 export function readHistory(dir: string): History {
   const value = readFile(dir);
   if (!value.pools || !value.hostIds || value.nextId === undefined || !value.epoch) return newHistory();
-  return { pools: value.pools, hostIds: value.hostIds, nextId: value.nextId, epoch: value.epoch };
+  const { pools, hostIds, nextId, epoch, serviceSlots = [] } = value;
+  return { pools, hostIds, nextId, epoch, serviceSlots };
 }
 
 /** The history together with the origin of the tables; null when an agent that wrote no such thing was the last. */

@@ -38,6 +38,8 @@ export function tablesSpec(
   mtus: PathMtus,
 ): TablesSpec {
   const idOf = (name: string): number => history.hostIds[name]!;
+  const serviceIds = new Map(history.serviceSlots.map((name, slot) => [name, slot]));
+  const serviceId = (name: string): number => serviceIds.get(name)!;
   const distinct = [...new Set(tables.values())];
   const pools: PoolSpec[] = distinct.map((table) => ({
     planes: table.planes.map((plane) => toIds(plane, table.names.map(idOf))),
@@ -50,6 +52,7 @@ export function tablesSpec(
     guePort: config.gue.port,
     hosts: config.hosts.map((h) => hostSpec(h, idOf(h.name), mtuTo(mtus, h.name))),
     services: config.services.map((s) => ({
+      id: serviceId(s.name),
       name: s.name,
       pool: distinct.indexOf(tables.get(s.name)!),
       hash: s.hash,
@@ -57,7 +60,7 @@ export function tablesSpec(
       quic: quicSpec(s, config, history, idOf),
     })),
     pools,
-    vips: vipSpecs(config),
+    vips: vipSpecs(config, serviceId),
     egress: config.egress.map((egress) => egressSpec(egress, config, idOf)),
   };
 }

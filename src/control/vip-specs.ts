@@ -2,7 +2,7 @@
 import type { VipSpec } from "../shm/forwarding-table.ts";
 import type { RangeSpec } from "../shm/port-table.ts";
 import { mappedLength, maskWord } from "../wire/address.ts";
-import type { Config, PortRange } from "./config.ts";
+import type { Config, PortRange, ServiceConfig } from "./config.ts";
 
 interface Vip {
   readonly words: VipSpec["words"];
@@ -11,7 +11,7 @@ interface Vip {
   readonly tcp: RangeSpec[];
   readonly udp: RangeSpec[];
   /** Services on this very prefix, in the order of the config. */
-  readonly services: number[];
+  readonly services: ServiceConfig[];
 }
 
 const keyOf = (words: readonly number[], length: number, family: number): string =>
@@ -19,11 +19,13 @@ const keyOf = (words: readonly number[], length: number, family: number): string
 
 /**
  * One entry per VIP prefix, with the ports of all services on it. The data plane looks at the longest prefix alone, so a port
- * that nobody serves there is given to the service that has it on the next wider one around it.
+ * that nobody serves there is given to the service that has it on the next wider one around it. `idOf` gives a service's id.
  */
-export function vipSpecs(config: Config): VipSpec[] {
+export function vipSpecs(config: Config, idOf: (service: string) => number): VipSpec[] {
   const vips = new Map<string, Vip>();
-  config.services.forEach(({ vips: prefixes, ports }, service) => {
+  for (const one of config.services) {
+    const { vips: prefixes, ports } = one;
+    const service = idOf(one.name);
     for (const prefix of prefixes) {
       const { words, family } = prefix.address;
       const length = mappedLength(prefix);
@@ -32,9 +34,9 @@ export function vipSpecs(config: Config): VipSpec[] {
       vips.set(key, vip);
       vip.tcp.push(...ports.tcp.map((range) => ({ ...range, service })));
       vip.udp.push(...ports.udp.map((range) => ({ ...range, service })));
-      vip.services.push(service);
+      vip.services.push(one);
     }
-  });
+  }
   const lengths = [...new Set([...vips.values()].map(({ length }) => length))].sort((a, b) => b - a);
   return [...vips.values()].map((vip) => {
     const wider = lengths.filter((length) => length < vip.length);
@@ -42,13 +44,13 @@ export function vipSpecs(config: Config): VipSpec[] {
     const { words, family, length } = vip;
     const tcp = filled([vip, ...around].map((v) => v.tcp));
     const udp = filled([vip, ...around].map((v) => v.udp));
-    return { words, family, length, tcp, udp, portless: portlessOf(config, vip.services) };
+    return { words, family, length, tcp, udp, portless: idOf(portlessOf(vip.services).name) };
   });
 }
 
 /** The service that answers echo requests: the first that has hosts. */
-function portlessOf(config: Config, services: readonly number[]): number {
-  return services.find((service) => config.services[service]!.pool.some(({ weight }) => weight > 0)) ?? services[0]!;
+function portlessOf(services: readonly ServiceConfig[]): ServiceConfig {
+  return services.find(({ pool }) => pool.some(({ weight }) => weight > 0)) ?? services[0]!;
 }
 
 /** Ranges of several lists in ascending order; where they overlap, those of earlier lists stay. */

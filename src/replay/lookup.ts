@@ -164,7 +164,7 @@ class Lookup {
     const { bucket, first, only, quic } = this.#host.steering(service, known);
     const inBucket = this.#bucketChain(service, bucket);
     const chain = first === NO_HOST ? [] : only ? [first] : [first, ...inBucket.filter((id) => id !== first)];
-    const origin = this.#originOf(names.services[service]!);
+    const origin = this.#originOf(names.services.get(service)!);
     const byTable = !quic && directorFlows && known?.host === first && (only || !isSyn(p) || known.halfOpen);
     const hops = chain.map((id): Hop => {
       const hop = this.#hop(id, origin?.(bucket, this.#name(id)) ?? null);
@@ -172,7 +172,7 @@ class Lookup {
       return { ...hop, why: quic ? "server id" : (hop.why ?? "flow table") };
     });
     return {
-      service: names.services[service]!,
+      service: names.services.get(service)!,
       bucket,
       chain: hops.map(({ host }) => host),
       slice: null,
@@ -268,6 +268,6 @@ function sliceIn({ ip, sliceSize }: Names["egress"][number], flow: Flow): Lookup
 /** The names in a specification, as a bank gives them. */
 export const namesOf = (spec: TablesSpec): Names => ({
   hosts: new Map(spec.hosts.map((host) => [host.id, host.name])),
-  services: spec.services.map((service) => service.name),
+  services: new Map(spec.services.map((service) => [service.id, service.name])),
   egress: spec.egress.map(({ name, sliceSize, owners }) => ({ ip: name, sliceSize, owners: [...owners] })),
 });

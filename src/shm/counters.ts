@@ -5,7 +5,7 @@
 import { HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { VERDICT_NAMES } from "./verdict.ts";
 
-export const COUNTERS_LAYOUT: Layout = { magic: magic("HCnt"), version: 2 };
+export const COUNTERS_LAYOUT: Layout = { magic: magic("HCnt"), version: 3 };
 
 export const MAX_HOSTS = 4096;
 export const MAX_SERVICES = 1024;
@@ -132,11 +132,11 @@ export interface CounterSnapshot {
   readonly workers: readonly Named<WorkerCounter>[];
 }
 
-/** Sums the counters of all workers. Names by id and index come from the forwarding tables. */
+/** Sums the counters of all workers. Names by id come from the forwarding tables. */
 export function readCounters(
   buffer: ArrayBufferLike,
   hosts: ReadonlyMap<number, string>,
-  services: readonly string[],
+  services: ReadonlyMap<number, string>,
 ): CounterSnapshot {
   const blocks = Array.from({ length: workersIn(buffer) }, (_, i) => workerBlock(buffer, i));
   const sum = (at: number): number => blocks.reduce((total, block) => total + block[at]!, 0);
@@ -145,7 +145,9 @@ export function readCounters(
   return {
     verdicts: Object.fromEntries(VERDICT_NAMES.slice(1).map((name, i) => [name, sum(i + 1)])),
     perHost: Object.fromEntries([...hosts].map(([id, name]) => [name, named(HOST_COUNTERS, HOSTS_AT + id * HOST_STRIDE)])),
-    perService: Object.fromEntries(services.map((name, i) => [name, named(SERVICE_COUNTERS, SERVICES_AT + i * SERVICE_STRIDE)])),
+    perService: Object.fromEntries(
+      [...services].map(([id, name]) => [name, named(SERVICE_COUNTERS, SERVICES_AT + id * SERVICE_STRIDE)]),
+    ),
     workers: blocks.map(
       (block) => Object.fromEntries(WORKER_COUNTERS.map((name, i) => [name, block[WORKER_AT + i]!])) as Named<WorkerCounter>,
     ),

@@ -22,7 +22,7 @@ import { type QuicSpec, quicWords, writeQuic } from "./quic-table.ts";
 import { formatRegion, HEADER_WORDS, type Layout, magic } from "./region.ts";
 import { type EgressSpec, findSliceOwner, sliceTableWords, writeSliceTable } from "./slice-table.ts";
 
-export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 6 };
+export const FORWARDING_LAYOUT: Layout = { magic: magic("HFwd"), version: 7 };
 
 const GENERATION = HEADER_WORDS;
 const TABLE_SIZE = HEADER_WORDS + 1;
@@ -93,6 +93,8 @@ export interface VipSpec extends VipPorts {
   readonly portless: number;
 }
 export interface ServiceSpec {
+  /** Position of its record and of its counters, as the id of a host is: there may be some that nobody has any more. */
+  readonly id: number;
   readonly name: string;
   /** Index into pools. */
   readonly pool: number;
@@ -125,7 +127,7 @@ const flagsOf = (host: HostSpec | undefined): number => (host?.ipv4 != null ? HA
 /** Family of the outer header between two hosts, given the flags both have: IPv4 first, 0 when there is none. */
 const commonFamily = (both: number): 0 | 4 | 6 => ((both & HAS_IPV4) !== 0 ? 4 : both === 0 ? 0 : 6);
 
-const highestId = (spec: TablesSpec): number => spec.hosts.reduce((most, host) => Math.max(most, host.id), -1);
+const highestId = (those: readonly { readonly id: number }[]): number => those.reduce((most, { id }) => Math.max(most, id), -1);
 
 function peerEntries(spec: TablesSpec): AddressEntry[] {
   return spec.hosts.flatMap((host) => {
@@ -140,7 +142,7 @@ const namesOf = (spec: TablesSpec): Uint8Array =>
   new TextEncoder().encode(
     JSON.stringify({
       hosts: spec.hosts.map((h) => [h.id, h.name]),
-      services: spec.services.map((s) => s.name),
+      services: spec.services.map((s) => [s.id, s.name]),
       egress: spec.egress.map(({ name, sliceSize, owners }) => ({ ip: name, sliceSize, owners: [...owners] })),
     }),
   );
@@ -153,8 +155,8 @@ function placement(spec: TablesSpec, names: Uint8Array) {
     at += words;
     return start;
   };
-  const hosts = take((highestId(spec) + 1) * HOST_STRIDE);
-  const services = take(spec.services.length * SERVICE_STRIDE);
+  const hosts = take((highestId(spec.hosts) + 1) * HOST_STRIDE);
+  const services = take((highestId(spec.services) + 1) * SERVICE_STRIDE);
   const vips = take(spec.vips.length);
   const ports = take(portTableWords(spec.vips));
   const vipTable = take(addressTableWords(spec.vips.length + spec.egress.length));
@@ -216,7 +218,7 @@ export function writeTables(buffer: ArrayBufferLike, spec: TablesSpec): void {
     return start;
   });
   spec.services.forEach((service, i) => {
-    const o = at.services + i * SERVICE_STRIDE;
+    const o = at.services + service.id * SERVICE_STRIDE;
     words[o + SERVICE_CHAINS] = chainsOf[service.pool]!;
     words[o + SERVICE_HASH] = HASH_MODES.indexOf(service.hash);
     words[o + SERVICE_UDP] = UDP_MODES.indexOf(service.udp);
@@ -309,10 +311,10 @@ export function load(tables: Tables, buffer: ArrayBufferLike): void {
   tables.slicesAt = w[SLICES_AT]!;
 }
 
-/** What a bank says in words: host and service names by id and by index, egress IPs with [slice, host id] pairs. */
+/** What a bank says in words: host and service names by id, egress IPs with [slice, host id] pairs. */
 export interface Names {
   readonly hosts: ReadonlyMap<number, string>;
-  readonly services: readonly string[];
+  readonly services: ReadonlyMap<number, string>;
   readonly egress: readonly { ip: string; sliceSize: number; owners: [number, number][] }[];
 }
 
@@ -320,8 +322,8 @@ export interface Names {
 export function readNames(buffer: ArrayBufferLike): Names {
   const words = new Int32Array(buffer);
   const bytes = new Uint8Array(buffer, words[NAMES_AT]! * 4, words[NAMES_BYTES]!);
-  const names = JSON.parse(new TextDecoder().decode(bytes.slice())) as Names & { hosts: [number, string][] };
-  return { ...names, hosts: new Map(names.hosts) };
+  const names = JSON.parse(new TextDecoder().decode(bytes.slice())) as Names & Record<"hosts" | "services", [number, string][]>;
+  return { ...names, hosts: new Map(names.hosts), services: new Map(names.services) };
 }
 
 /** Index of the VIP an IPv4 address belongs to, or -1. */

@@ -16,7 +16,7 @@ const RANGE = 3;
 export interface RangeSpec {
   readonly from: number;
   readonly to: number;
-  /** Index of the service, 0 to 65534. */
+  /** Id of the service, 0 to 65534. */
   readonly service: number;
 }
 
@@ -65,7 +65,7 @@ function writePort(words: Int32Array, at: number, shift: number, who: number, po
   words.set([who, (port << 16) | (service + 1)], slot);
 }
 
-/** Index of the service, or -1. `vip` is the index of the VIP. */
+/** Id of the service, or -1. `vip` is the index of the VIP. */
 export function findPort(words: Int32Array, at: number, vip: number, udp: boolean, port: number): number {
   const who = 2 * vip + (udp ? 1 : 0);
   let slot = at + SLOTS_AT + (spread(who, port) >>> words[at]!) * SLOT;

@@ -32,7 +32,7 @@ test("a host that owns nothing has no use to report, and nothing is asked of the
       [0, "s1"],
       [1, "s2"],
     ]),
-    services: [],
+    services: new Map(),
     egress: [{ ip: "198.51.100.1", sliceSize: 2048, owners: [[1, 1]] as [number, number][] }],
   };
   assert.deepEqual(egressUse(names, "s1", 0, "hafl-none"), {});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { advanceHistory, drainTimes, type History, newHistory, nextDrained } from "../../src/control/generation-history.ts";
+import { MAX_SERVICES } from "../../src/shm/counters.ts";
 import { configOf } from "../support/fixture.ts";
 
 const T0 = 1_700_000_000_000;
@@ -85,6 +86,21 @@ test("hosts keep their ids, and a new host does not get the id of one that has l
   assert.deepEqual(h.hostIds, { c: 2, a: 0 });
   h = advanceHistory(h, config("d", "c", "a"), T0);
   assert.deepEqual(h.hostIds, { c: 2, a: 0, d: 3 });
+});
+
+test("services keep their slots while there are some that nobody had; then a new one gets that of one that is gone", () => {
+  const served = (...names: readonly string[]) => {
+    const one = config("a");
+    return { ...one, services: names.map((name) => ({ ...one.services[0]!, name })) };
+  };
+  let h = advanceHistory(newHistory(), served("x", "y"), T0);
+  h = advanceHistory(h, served("z", "y"), T0);
+  assert.deepEqual(h.serviceSlots, ["x", "y", "z"]);
+  const many = Array.from({ length: MAX_SERVICES - 2 }, (_, i) => `n${i}`);
+  h = advanceHistory(h, served("x", "y", ...many), T0);
+  assert.equal(h.serviceSlots.length, MAX_SERVICES);
+  assert.deepEqual(h.serviceSlots.slice(0, 4), ["x", "y", many.at(-1), "n0"]);
+  assert.equal(new Set(h.serviceSlots).size, MAX_SERVICES);
 });
 
 test("a numbering of its own has an epoch, and keeps it", () => {

@@ -5,7 +5,16 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Publisher } from "../../src/control/publish.ts";
 import { native } from "../../src/io/native.ts";
-import { bankPath, controlPath, flowsPath, historyPath, mapBank, mapControl } from "../../src/io/runtime-files.ts";
+import {
+  bankPath,
+  controlPath,
+  countersPath,
+  flowsPath,
+  historyPath,
+  mapBank,
+  mapControl,
+  mapKept,
+} from "../../src/io/runtime-files.ts";
 import {
   bankBytes,
   bankOf,
@@ -16,8 +25,18 @@ import {
   markSeen,
   mayRun,
 } from "../../src/shm/control-block.ts";
+import { COUNTERS_LAYOUT, countersBytes, countService, readCounters, workerBlock } from "../../src/shm/counters.ts";
 import { flowTableBytes } from "../../src/shm/flow-table.ts";
-import { bucketOf, createTables, hopOf, load, readNames } from "../../src/shm/forwarding-table.ts";
+import {
+  bucketOf,
+  createTables,
+  findService,
+  findVip4,
+  hopOf,
+  load,
+  portlessService,
+  readNames,
+} from "../../src/shm/forwarding-table.ts";
 import { NO_HOST } from "../../src/steering/maglev.ts";
 import { configOf } from "../support/fixture.ts";
 
@@ -85,7 +104,43 @@ test("a bank that grows becomes a new file, and readers of the old one are not d
   const after = current(dir);
   assert.ok(after.bytes > before.bytes);
   assert.ok(!existsSync(bankPath(dir, 0, 1)), "the small one is gone");
-  assert.equal(after.names.services.length, 40);
+  assert.equal(after.names.services.size, 40);
+});
+
+test("what is counted of a service stays its own when others before it go, come back, or change places", (t) => {
+  const dir = runtimeDir(t);
+  const vips: Record<string, number> = { a: 1, b: 2, c: 3, d: 4 };
+  const those = (...names: string[]) =>
+    configOf(`cluster: t
+seed: 000102030405060708090a0b0c0d0e0f
+hosts: [{ name: s0, dip: 10.0.0.1 }]
+services:
+${names.map((name) => `  - { name: ${name}, vips: [192.0.2.${vips[name]}], ports: { tcp: [80, 90-99] } }`).join("\n")}
+table: { size: 1009 }
+`);
+  /** Counts as a worker does, for each service so many packets; gives what a reader then sees. */
+  const packets = (counts: Record<string, number>): Record<string, number> => {
+    const { tables, names } = current(dir);
+    const buffer = mapKept(countersPath(dir), countersBytes(2), COUNTERS_LAYOUT);
+    for (const [name, count] of Object.entries(counts)) {
+      const vip = findVip4(tables, (0xc0000200 + vips[name]!) | 0);
+      const service = findService(tables, vip, false, 80);
+      assert.equal(findService(tables, vip, false, 95), service);
+      assert.equal(portlessService(tables, vip), service);
+      assert.equal(hopOf(tables, service, 5, 0), 0, "its chains are there too");
+      countService(workerBlock(buffer, 1), service, count, 100 * count);
+    }
+    const { perService } = readCounters(buffer, names.hosts, names.services);
+    return Object.fromEntries(Object.entries(perService).map(([name, { packets }]) => [name, packets]));
+  };
+  let publisher = Publisher.open(dir, 2, FLOWS);
+  publisher.publish(those("a", "b", "c"), "s0", MTU);
+  assert.deepEqual(packets({ a: 1, b: 20, c: 300 }), { a: 1, b: 20, c: 300 });
+  publisher.publish(those("c", "b"), "s0", MTU);
+  assert.deepEqual(packets({ b: 1 }), { c: 300, b: 21 });
+  publisher = Publisher.open(dir, 2, FLOWS);
+  publisher.publish(those("d", "c", "a", "b"), "s0", MTU);
+  assert.deepEqual(packets({ a: 1, d: 4000 }), { d: 4000, c: 300, a: 2, b: 21 });
 });
 
 test("nothing is written over tables that a worker still reads", (t) => {

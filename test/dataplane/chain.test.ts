@@ -28,7 +28,8 @@ function tables(chain: readonly number[], down: readonly number[] = []) {
     alive: !down.includes(id),
   }));
   const planes = Array.from({ length: 4 }, (_, hop) => Uint16Array.of(chain[hop] ?? NO_HOST));
-  const services = (["flow", "stateless"] as const).map((udp) => ({
+  const services = (["flow", "stateless"] as const).map((udp, id) => ({
+    id,
     name: udp,
     pool: 0,
     hash: "5-tuple" as const,

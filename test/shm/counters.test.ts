@@ -29,7 +29,14 @@ test("a reader sums the blocks of all workers", () => {
     [0, "s1"],
     [4095, "last"],
   ]);
-  const snapshot = readCounters(buffer, names, ["dns", "web"]);
+  const snapshot = readCounters(
+    buffer,
+    names,
+    new Map([
+      [0, "dns"],
+      [1, "web"],
+    ]),
+  );
   assert.equal(snapshot.verdicts.delivered, 21);
   assert.equal(snapshot.verdicts.malformed, 0);
   assert.deepEqual(snapshot.perHost.last, { sentPackets: 4, sentBytes: 400, receivedPackets: 0, receivedBytes: 0 });
@@ -50,7 +57,7 @@ test("how long bursts took: each in its place, by worker, beside all else", () =
   assert.deepEqual(busy!.counts, [2, 2, 1, ...new Array(12).fill(0), 1, 2]);
   assert.ok(Math.abs(busy!.sum - 3000.262166) < 0.0001, `${busy!.sum}`);
   assert.deepEqual([BURST_BOUNDS[0], BURST_BOUNDS.at(-1), BURST_BOUNDS.length], [0.000004, 0.131072, 16]);
-  const { workers, perHost, verdicts } = readCounters(buffer, new Map([[0, "s1"]]), []);
+  const { workers, perHost, verdicts } = readCounters(buffer, new Map([[0, "s1"]]), new Map());
   const others = [...workers.flatMap((w) => Object.values(w)), ...Object.values(perHost.s1!), ...Object.values(verdicts)];
   assert.ok(others.every((n) => n === 0));
 });
