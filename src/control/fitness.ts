@@ -24,6 +24,7 @@ export class FitnessBoard extends EventEmitter<{ change: [] }> {
   readonly #services = new Map<string, Health>();
   #routes: RouteState | null = null;
   #relieved = false;
+  #examined = false;
 
   /** What is wrong with the host itself, by who found it: `workers`, `tun`, `store`, `overload`, ... */
   get problems(): ReadonlyMap<string, string> {
@@ -43,6 +44,18 @@ export class FitnessBoard extends EventEmitter<{ change: [] }> {
   /** Null: this host announces nothing by itself. A problem here makes nobody unfit: it is about what others are told. */
   get routes(): RouteState | null {
     return this.#routes;
+  }
+
+  /** Whether the host itself has been looked at; before, no problem means nothing. */
+  get examined(): boolean {
+    return this.#examined;
+  }
+
+  /** The host has been looked at, and what is wrong with it is here. */
+  examine(): void {
+    if (this.#examined) return;
+    this.#examined = true;
+    this.emit("change");
   }
 
   /** Sets what is announced. */

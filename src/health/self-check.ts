@@ -62,9 +62,11 @@ export class SelfCheck implements Attendant {
     const { board } = this.#view;
     board.problem("workers", workers);
     board.problem("store", this.#tooOld());
-    if (network !== null)
+    if (network !== null) {
       for (const source of SOURCES)
         if (source !== "workers" && source !== "store") board.problem(source, network.get(source) ?? null);
+      board.examine();
+    }
     this.#timer = setTimeout(() => void this.#round(), ROUND_MS);
     this.#timer.unref();
   }

@@ -17,6 +17,9 @@ import { troubleWith } from "./trouble.ts";
 /** How often BIRD is looked at, ms: it may have been started anew, or somebody may have configured it. */
 const LOOK_MS = 1_000;
 
+/** At the first look after so long nobody waits any more for the host itself to be looked at, ms. */
+const EXAMINED_MS = 1_500;
+
 /** The file that BIRD's config includes, in the agent's runtime directory. */
 export const snippetPath = (runtimeDir: string): string => join(runtimeDir, "bird.conf");
 
@@ -46,12 +49,16 @@ export class Routes implements Attendant {
   /** In the end nothing is looked at any more: BIRD is another's, or nobody's. */
   #phase: "starting" | "on" | "leaving" | "over" | "ended" = "starting";
   #timer: NodeJS.Timeout | undefined;
+  /** ms of the monotonic clock. */
+  #startedAt = 0;
   /** One look at BIRD at a time; another one follows when something has changed meanwhile. */
   #looking: Promise<void> | null = null;
   #again = false;
   /** When the host was last seen unfit, ms of the monotonic clock. */
   #unfitAt = Number.NEGATIVE_INFINITY;
   #announced: readonly string[] = [];
+  /** Routes of an agent before may be announced: this one has not looked at BIRD yet. */
+  #inherits = true;
   #trouble: string | null = null;
   /** Seen at the look before: what passes by itself is not worth a word. */
   #suspected: string | null = null;
@@ -71,6 +78,7 @@ export class Routes implements Attendant {
 
   /** The routes of an agent that died would come to life again with the TUN, before there is anybody to take packets. */
   async prepare(): Promise<void> {
+    this.#inherits = false;
     rmSync(snippetPath(this.#view.runtimeDir), { force: true });
     const bgp = this.#bgp;
     if (bgp === null) return;
@@ -84,8 +92,9 @@ export class Routes implements Attendant {
     }
   }
 
+  /** BIRD stays as it is, of an agent before too, until it is known whether the host is fit. */
   start(): void {
-    this.#phase = "on";
+    this.#startedAt = performance.now();
     this.#view.board.on("change", this.#look);
     this.#timer = setInterval(this.#look, LOOK_MS);
     void this.#look();
@@ -98,7 +107,7 @@ export class Routes implements Attendant {
   /** Withdraws everything, and leaves routers the time to take it in. */
   async leaving(): Promise<void> {
     const bgp = this.#bgp;
-    const some = this.#announced.length > 0;
+    const some = this.#announced.length > 0 || this.#inherits;
     this.#phase = "leaving";
     await this.#look();
     if (bgp !== null && some) await sleep(bgp.withdrawDelay * 1000);
@@ -137,6 +146,10 @@ export class Routes implements Attendant {
   }
 
   async #settle(): Promise<void> {
+    if (this.#phase === "starting") {
+      if (!this.#view.board.examined && performance.now() - this.#startedAt < EXAMINED_MS) return;
+      this.#phase = "on";
+    }
     const bgp = this.#bgp;
     if (this.#bird !== null && !sameProtocols(this.#bird.bgp, bgp)) await this.#leaveBird(this.#bird);
     if (bgp === null) {
@@ -226,6 +239,7 @@ export class Routes implements Attendant {
     if (trouble === null && this.#trouble !== null)
       log.info({ event: "routes", trouble }, "routes: BIRD is as it should be again");
     this.#announced = announced;
+    this.#inherits = false;
     this.#trouble = trouble;
     board.announce({ announced, problem: trouble ?? why });
   }

@@ -116,6 +116,7 @@ class Agent implements AgentView {
 
   async begin(): Promise<void> {
     await this.routes.prepare();
+    this.board.examine();
     this.routes.start();
   }
 
@@ -240,8 +241,14 @@ test("leaving: withdrawn first, and only after the delay the agent goes on; a ta
   await soon("the second has it", () => second.board.routes?.announced.length === 3);
   assert.deepEqual(await heard(), ALL);
   assert.equal(await withdrawals(), before);
-  await second.routes.stop(false);
+  await second.routes.stop(true);
+  const third = new Agent();
+  third.routes.start();
+  const told = performance.now();
+  await third.routes.leaving();
+  assert.ok(performance.now() - told >= 1_000, "also of what it has not looked at itself");
   assert.deepEqual(await heard(), []);
+  await third.routes.stop(false);
 });
 
 test("another agent after one that died: nothing is announced before it is ready", async () => {
@@ -261,6 +268,30 @@ test("another agent after one that died: nothing is announced before it is ready
   next.routes.start();
   await hears(ALL);
   await next.routes.stop(false);
+});
+
+test("a host that is found unfit when it is first looked at never was announced; one that nobody looks at is, later", async (t) => {
+  const updates = async (): Promise<string> => /Import updates:\s+\d+/.exec(await ask("router", "show protocols all s4"))![0];
+  await hears([]);
+  const before = await updates();
+  const unfit = new Agent();
+  t.after(() => unfit.routes.stop(false));
+  await unfit.routes.prepare();
+  unfit.routes.start();
+  unfit.board.problem("tun", "it is gone");
+  unfit.board.examine();
+  await soon("it is known why not", () => unfit.board.routes?.problem === "tun: it is gone");
+  assert.deepEqual(await heard(), []);
+  assert.equal(await updates(), before);
+  await unfit.routes.stop(false);
+
+  const unseen = new Agent();
+  t.after(() => unseen.routes.stop(false));
+  await unseen.routes.prepare();
+  const begun = performance.now();
+  unseen.routes.start();
+  await hears(ALL);
+  assert.ok(performance.now() - begun > 1_400);
 });
 
 test("preference: prepended, or as a MED; VIPs come and go", async () => {
