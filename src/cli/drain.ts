@@ -15,6 +15,7 @@ import { duration, durationText } from "./durations.ts";
 import type { CliEnv } from "./env.ts";
 import { interruptible } from "./interruptible.ts";
 import { whole } from "./numbers.ts";
+import { Patience } from "./patience.ts";
 
 interface Options extends ClusterOptions {
   readonly message?: string;
@@ -100,11 +101,16 @@ async function watch(
   const begin = performance.now();
   const elapsed = (): number => (performance.now() - begin) / 1000;
   const tty = env.stdout.isTTY === true && options.json !== true;
+  const patience = new Patience(cluster.store.name, env);
   let last = "";
   // A count that was written before nobody sent new flows any more may lack the last of them.
   let from = Number.POSITIVE_INFINITY;
   for (;;) {
-    const left = await leftOn(cluster, name, change, options);
+    const left = await patience.bear(() => leftOn(cluster, name, change, options));
+    if (left === null) {
+      await sleep(LOOK_MS, undefined, { signal });
+      continue;
+    }
     const seen = Math.round(elapsed());
     if (options.json === true)
       env.stdout.write(`${JSON.stringify({ host: name, seconds: seen, flows: left.flows, applied: left.applied })}\n`);

@@ -9,6 +9,7 @@ import { overviewText } from "./hosts-text.ts";
 import { type ClusterOverview, Findings, overview } from "./hosts-view.ts";
 import { interruptible } from "./interruptible.ts";
 import { localReports } from "./local-reports.ts";
+import { Patience } from "./patience.ts";
 
 interface Options extends ClusterOptions {
   readonly watch?: true;
@@ -46,16 +47,18 @@ export function register(program: Command, env: CliEnv): void {
     .option("--json", "print JSON, one object a line")
     .action((options: Options) =>
       withCluster(options, async (cluster) => {
-        const print = async (again: boolean): Promise<void> => {
-          const view = await look(cluster);
-          const home = again && env.stdout.isTTY === true ? REDRAW : "";
+        const print = (view: ClusterOverview): void => {
+          const home = options.watch === true && env.stdout.isTTY === true ? REDRAW : "";
           env.stdout.write(options.json === true ? `${JSON.stringify(view)}\n` : `${home}${overviewText(view)}`);
         };
-        if (options.watch !== true) return print(false);
+        print(await look(cluster));
+        if (options.watch !== true) return;
+        const patience = new Patience(cluster.store.name, env);
         await interruptible(async (signal) => {
           for (;;) {
-            await print(true);
             await sleep(WATCH_MS, undefined, { signal });
+            const view = await patience.bear(() => look(cluster));
+            if (view !== null) print(view);
           }
         });
       }),
