@@ -1,6 +1,6 @@
 /** What lives beside the data plane of an agent that `hafl run` starts. */
 import { ConductorAttendant } from "../conductor/attendant.ts";
-import type { AgentView, AttendantFactory } from "../control/attendant.ts";
+import type { AgentView, Attendant, AttendantFactory } from "../control/attendant.ts";
 import type { Endpoint } from "../control/config-metrics.ts";
 import { FitnessLog } from "../control/fitness-log.ts";
 import { flowsLeft } from "../control/flows-left.ts";
@@ -48,6 +48,12 @@ function reporter(view: AgentView, { store, keys, follower }: Following, load: (
   return made;
 }
 
+/** A store that hangs does not keep the agent from ending: the others give up and take back there, one after the other. */
+function haste({ store }: Following): Attendant {
+  const hurry = (): void => store.hurry();
+  return { name: "store", start: () => {}, leaving: hurry, stop: hurry };
+}
+
 export function attendantsOf({ config, bird, metrics, following, supervision }: Beside): AttendantFactory[] {
   let meter: LoadMeter | null = null;
   let candidate: ConductorAttendant | null = null;
@@ -74,6 +80,7 @@ export function attendantsOf({ config, bird, metrics, following, supervision }: 
     following === null
       ? []
       : [
+          () => haste(following),
           (view) => {
             candidate = new ConductorAttendant(view, following, config);
             return candidate;

@@ -22,6 +22,8 @@ export interface EtcdOptions {
 /** How long a member may take to answer, ms, and how long all of them together. */
 const MEMBER_MS = 1_500;
 const ALL_MS = 5_000;
+/** The same for who is about to end. */
+const HURRY_MS = 2_500;
 
 /** cockatiel's interface without its doing anything: what is tried again, and where, is decided here. */
 const NOTHING = {
@@ -81,6 +83,9 @@ export class EtcdClient {
   #current: Etcd3 | null = null;
   #reached: Promise<void> | null = null;
   #closed = false;
+  #hurried = false;
+  /** For each call under way, what has it hurry. */
+  readonly #underWay = new Set<() => void>();
   readonly #dropped = new Set<(reason: string) => void>();
   readonly #closing = new Set<() => void>();
 
@@ -132,7 +137,27 @@ export class EtcdClient {
    * Makes a call; at the next member when one does not answer. `again`: the call before may have been carried out. Rejects with a
    * StoreAway when none has answered, with a StoreRefused when one has refused.
    */
-  async call<T>(work: (client: Etcd3, again: boolean) => Promise<T>): Promise<T> {
+  call<T>(work: (client: Etcd3, again: boolean) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const late = (): void => {
+        reject(new StoreAway(`${this.#endpoint}: no answer within ${HURRY_MS} ms`));
+        this.close();
+      };
+      const hurry = (): void => {
+        timer = setTimeout(late, HURRY_MS);
+      };
+      this.#underWay.add(hurry);
+      if (this.#hurried) hurry();
+      const over = (): void => {
+        clearTimeout(timer);
+        this.#underWay.delete(hurry);
+      };
+      this.#call(work).finally(over).then(resolve, reject);
+    });
+  }
+
+  async #call<T>(work: (client: Etcd3, again: boolean) => Promise<T>): Promise<T> {
     const until = performance.now() + ALL_MS;
     for (let attempt = 0; ; attempt++) {
       const client = this.current;
@@ -156,7 +181,15 @@ export class EtcdClient {
     }
   }
 
+  /** From now on, when a call has no answer for 2.5 s, those under way included, the client is closed: no other call waits in vain. */
+  hurry(): void {
+    if (this.#hurried) return;
+    this.#hurried = true;
+    for (const hurry of this.#underWay) hurry();
+  }
+
   close(): void {
+    if (this.#closed) return;
     const client = this.#current;
     if (client !== null) this.drop(client, "closed");
     this.#closed = true;

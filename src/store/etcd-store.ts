@@ -74,6 +74,10 @@ export class EtcdStore implements Store {
     return takeLease(this.#etcd, seconds);
   }
 
+  hurry(): void {
+    this.#etcd.hurry();
+  }
+
   async close(): Promise<void> {
     this.#etcd.close();
   }

@@ -113,6 +113,9 @@ export class FileStore implements Store {
     });
   }
 
+  /** What is done to files is done or fails. */
+  hurry(): void {}
+
   async close(): Promise<void> {
     this.#closed = true;
     for (const one of this.#open) one.close();

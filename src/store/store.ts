@@ -64,6 +64,8 @@ export interface Store {
   commit(conditions: readonly Condition[], writes: readonly Write[]): Promise<Committed>;
   /** Entries written with it last until it is revoked, or its holder has not been heard of for `seconds`. */
   lease(seconds: number): Promise<Lease>;
+  /** Whoever asks is about to end, and waits for what does not answer for a few seconds in all. */
+  hurry(): void;
   close(): Promise<void>;
 }
 

@@ -278,3 +278,18 @@ test("commands that read a config take what is wanted from the store, or say why
       assert.match(away.err, /^store http:\S+: .*\(see `store` in \S+\)\n$/);
     }
   }));
+
+test("an agent ends within a few seconds while the store hangs, also one that conducts", async (t) => {
+  const stood = await stand(t);
+  await stood.want(1, WANTED.replace("candidates: []", "candidates: [s1]"));
+  const agent = await running(stood.args, stood, 1);
+  await agent.logged(/^elected/);
+  stood.etcd.pause();
+  await agent.logged(/^the store is away|store does not/);
+  const begun = performance.now();
+  agent.signal("SIGTERM");
+  assert.equal(await agent.ended(), 0);
+  const seconds = (performance.now() - begun) / 1000;
+  assert.ok(seconds < 8, `${seconds} s`);
+  t.diagnostic(`${seconds.toFixed(1)} s`);
+});

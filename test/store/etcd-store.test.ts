@@ -166,3 +166,25 @@ test("a process that has closed its store ends, also when it has not given up a 
   await until("the process has ended", () => code() !== null, 20_000);
   assert.equal(said(), "the store is closed\n");
 });
+
+test("in a hurry: who answers is asked as before; after the first call that gets no answer no other one waits", async (t) => {
+  const etcd = await startEtcd(t);
+  const store = connectTo(t, etcd.endpoint);
+  const lease = await store.lease(10);
+  assert.ok((await store.commit([], [{ key: "/a", value: "1", lease }])).done);
+  store.hurry();
+  assert.equal((await store.read("/a")).entries[0]!.value, "1");
+  etcd.pause();
+  await rejects(Promise.all([store.read("/a"), store.read("/b")]), StoreAway);
+  await until("the store is closed", () => lease.lost.then((why) => why === "the store is closed"));
+  await assert.rejects(lease.revoke(), /^Error: the store is closed$/);
+  await assert.rejects(store.read("/a"), /^Error: the store is closed$/);
+});
+
+test("in a hurry: a call that is under way waits no longer than one that comes then", async (t) => {
+  const store = connectTo(t, await silentEndpoint(t), await silentEndpoint(t), await silentEndpoint(t), await silentEndpoint(t));
+  const reading = assert.rejects(store.read("/a"), /: no answer within 2500 ms$/);
+  store.hurry();
+  await reading;
+  await assert.rejects(store.read("/a"), /^Error: the store is closed$/);
+});

@@ -57,6 +57,8 @@ export class MemoryStore implements Store {
     return lease;
   }
 
+  hurry(): void {}
+
   async close(): Promise<void> {
     this.#watches.clear();
   }
