@@ -3,6 +3,7 @@
  * itself. Silence looks the same from outside whatever the cause; the host mostly knows, and where it finds nothing wrong with itself it is
  * the way to it. Pure.
  */
+import { OVERLOAD } from "../control/fitness.ts";
 import type { HostReport, Outcome, Probed } from "../store/records.ts";
 
 export type Cause =
@@ -21,7 +22,8 @@ export type Cause =
   | "GUE port filtered"
   | "service filtered"
   | "host unreachable"
-  | "host unfit";
+  | "host unfit"
+  | "overloaded";
 
 export interface Diagnosis {
   readonly cause: Cause;
@@ -81,8 +83,10 @@ export function diagnose(service: string, report: HostReport | null, probes: rea
   // Its own check is nearest to the service.
   if (own?.healthy === false && probed?.outcome !== "gue-refused") return ofOwnCheck(own.reason, probed);
   if (probed !== undefined && 2 * bad.length > probes.length) return ofProbes(probed, bad.length, probes.length, report);
-  const [other] = Object.entries(problems);
+  const [other] = Object.entries(problems).filter(([source]) => source !== OVERLOAD);
   if (other !== undefined) return found("host unfit", other[1]);
+  const overload = problems[OVERLOAD];
+  if (overload !== undefined) return found("overloaded", overload);
   if (report === null && probes.length === 0) return found("unknown", "it does not report, and nobody probes it");
   return { cause: "healthy", text: "" };
 }

@@ -42,7 +42,8 @@ const CASES: [what: string, report: HostReport | null, probes: Probed[], text: s
     [bad("unreachable", "a"), bad("silent", "b"), bad("silent", "c"), GOOD],
     "GUE port filtered: b (3 of 4 probers)",
   ],
-  ["something else is wrong with it", report({ overload: "CPU 99 %" }), [GOOD], "host unfit: CPU 99 %"],
+  ["something else is wrong with it", report({ overload: "CPU 99 %", store: "gone" }), [GOOD], "host unfit: gone"],
+  ["it has too much to do, and is fit", report({ overload: "CPU 99 %" }), [GOOD], "overloaded: CPU 99 %"],
   ["a record without an outcome", report(), [{ healthy: false, reason: "failed" }], "host unfit: failed"],
 ];
 
