@@ -138,7 +138,7 @@ class Lookup {
     const entry = findFlow(flows, hash, hash2, second);
     if (entry < 0) return null;
     const seen = second - idleSeconds(flows, entry, second);
-    const state = { certain: flowCertain(flows, entry), halfOpen: isHalfOpen(flows, entry) };
+    const state = { certain: flowCertain(flows, entry), halfOpen: isHalfOpen(flows, entry, second) };
     return { hash, hash2, host: flowHost(flows, entry), seen, ...state };
   }
 

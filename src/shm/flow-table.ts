@@ -37,6 +37,8 @@ const VOUCHED = HOST_MASK | USED | CERTAIN;
 
 /** Seconds after which an entry that nobody used counts no more. */
 const IDLE_LIMIT = 3600;
+/** Seconds within which a packet that begins a flow is taken for one that is sent again: Linux does after 1, 3 and 7. */
+const OPENING = 10;
 /** Seconds without a packet after which an established flow may make room for another. */
 const IDLE_EVICTABLE = 120;
 
@@ -123,9 +125,12 @@ export const flowCertain = (f: FlowTable, entry: number): boolean => (f.words[en
 /** Seconds since the last packet that used an entry. */
 export const idleSeconds = (f: FlowTable, entry: number, now: number): number => now - f.words[entry + SEEN]!;
 
-/** Whether only the packet that began the flow has been seen. */
-export const isHalfOpen = (f: FlowTable, entry: number): boolean =>
-  (f.words[entry + INFO]! & (ESTABLISHED | CERTAIN)) === CERTAIN;
+/**
+ * Whether only the packet that began the flow has been seen, a moment ago: it may come again. Of the flows that it takes in itself a
+ * host sees no more here either, and their ports come back for others.
+ */
+export const isHalfOpen = (f: FlowTable, entry: number, now: number): boolean =>
+  (f.words[entry + INFO]! & (ESTABLISHED | CERTAIN)) === CERTAIN && now - f.words[entry + SEEN]! <= OPENING;
 
 /** Notes that the flow goes on. */
 export function touchFlow(f: FlowTable, entry: number, now: number): void {

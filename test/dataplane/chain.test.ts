@@ -98,6 +98,16 @@ test("a SYN sent again goes where it went; one of a new connection on old ports 
   assert.deepEqual(chainFor(m, tables([1, 2]), packet(TCP, ACK)), [2]);
 });
 
+test("a SYN that comes long after the last is of a new connection, also when nothing else was seen of the old one", () => {
+  const m = memory();
+  chainFor(m, tables([1]), packet(TCP, SYN));
+  m.now = NOW + 10;
+  assert.deepEqual(chainFor(m, tables([2, 1]), packet(TCP, SYN)), [1]);
+  m.now = NOW + 11;
+  assert.deepEqual(chainFor(m, tables([2, 1]), packet(TCP, SYN)), [2]);
+  assert.deepEqual(chainFor(m, tables([1, 2]), packet(TCP, ACK)), [2]);
+});
+
 test("a host that is down has lost its flows", () => {
   const m = memory();
   chainFor(m, tables([1]), packet(TCP, SYN));

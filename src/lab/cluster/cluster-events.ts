@@ -228,7 +228,7 @@ async function drained(lab: ClusterLab, load: ClusterLoad): Promise<string> {
   try {
     await lab.hafl("drain", "s4", "--for", "90s", "-m", "maintenance");
   } catch (error) {
-    const sockets = (await lab.exec("s4", ["ss", "-Htn", "state", "connected"]))
+    const sockets = (await lab.exec("s4", ["ss", "-Htn", "state", "established"]))
       .trim()
       .replaceAll(/\s*\n\s*/g, "; ")
       .replaceAll(/ +/g, " ");
