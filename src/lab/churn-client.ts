@@ -76,6 +76,8 @@ function session(place: Place, port: number): Promise<void> {
     let host: string | null = null;
     let sent = 0;
     let had = 0;
+    /** The last message that was answered: of datagrams some may be lost, and a session is to end nevertheless. */
+    let latest = -1;
     let oldest = Date.now();
     const end = oldest + (place.lifeMs ?? Number.POSITIVE_INFINITY);
     let done = false;
@@ -94,7 +96,7 @@ function session(place: Place, port: number): Promise<void> {
     };
     const tick = (): void => {
       if (stopping) finish(Date.now() - oldest > SILENT_MS ? "silent at the end" : null);
-      else if (Date.now() > end && had === sent) {
+      else if (Date.now() > end && latest === sent - 1) {
         say({ event: "closed", session: name });
         finish(null);
       } else if (Date.now() - oldest > patienceMs) finish(`no answer for ${patienceMs / 1000} s`);
@@ -107,8 +109,9 @@ function session(place: Place, port: number): Promise<void> {
         if (!done) ticker = setInterval(tick, MESSAGE_MS);
       },
       reply: (text) => {
-        const [from = "", count = ""] = text.split(" ");
+        const [from = "", count = "", message = ""] = text.split(" ");
         had++;
+        latest = Number(message);
         answered++;
         oldest = Date.now();
         if (host === null) {
