@@ -10,7 +10,8 @@ import { pollFor } from "../lab/poll.ts";
 
 const READY_MS = 20_000;
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };

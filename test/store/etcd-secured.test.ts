@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { freePort } from "../../src/bench/own-etcd.ts";
 import type { EtcdOptions } from "../../src/store/etcd-client.ts";
 import { EtcdStore } from "../../src/store/etcd-store.ts";
 import { type Change, StoreAway, StoreRefused } from "../../src/store/store.ts";
-import { freePort, startEtcd } from "../support/etcd.ts";
+import { startEtcd } from "../support/etcd.ts";
 import { until } from "../support/store-contract.ts";
 
 function folder(t: TestContext): string {

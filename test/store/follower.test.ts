@@ -335,22 +335,8 @@ test("without anything to start with it says so", async (t) => {
   );
 });
 
-test("a reading that is older than what the watch told meanwhile turns nothing back", async (t) => {
-  const store = new MemoryStore();
-  let [held, release] = [0, () => {}];
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  let holding = false;
-  const read = store.read.bind(store);
-  store.read = async (prefix) => {
-    const snapshot = await read(prefix);
-    if (holding) {
-      held++;
-      await released;
-    }
-    return snapshot;
-  };
+/** A follower of a store, and what it has logged as errors. */
+async function following(t: TestContext, store: MemoryStore) {
   const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
   t.after(() => rmSync(dir, { recursive: true }));
   const file = join(dir, "config.yaml");
@@ -364,12 +350,38 @@ test("a reading that is older than what the watch told meanwhile turns nothing b
   t.after(() => follower.close());
   follower.follow(() => void take(follower));
   take(follower);
-  holding = true;
-  await until("it reads all anew", () => held === 2);
+  return { follower, refused, want };
+}
+
+/** Reads of the store that begin while `hold` is set answer when `release` is called, with what was there before. */
+function heldReads(store: MemoryStore): { hold: boolean; held: number; release(): void } {
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const reads = { hold: false, held: 0, release };
+  const read = store.read.bind(store);
+  store.read = async (prefix) => {
+    const snapshot = await read(prefix);
+    if (reads.hold) {
+      reads.held++;
+      await released;
+    }
+    return snapshot;
+  };
+  return reads;
+}
+
+test("a reading that is older than what the watch told meanwhile turns nothing back", async (t) => {
+  const store = new MemoryStore();
+  const reads = heldReads(store);
+  const { follower, refused, want } = await following(t, store);
+  reads.hold = true;
+  await until("it reads all anew", () => reads.held === 2);
   want(2);
   await until("change 2", () => follower.applied.change === 2);
-  holding = false;
-  release();
+  reads.hold = false;
+  reads.release();
   want(3);
   await until("change 3", () => follower.applied.change === 3);
   assert.deepEqual([follower.applied.refused, refused], [null, []]);
@@ -377,40 +389,15 @@ test("a reading that is older than what the watch told meanwhile turns nothing b
 
 test("a reading that was overtaken by another turns nothing back", async (t) => {
   const store = new MemoryStore();
-  let [held, release] = [0, () => {}];
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  let holding = false;
-  const read = store.read.bind(store);
-  store.read = async (prefix) => {
-    const snapshot = await read(prefix);
-    if (holding) {
-      held++;
-      await released;
-    }
-    return snapshot;
-  };
-  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
-  t.after(() => rmSync(dir, { recursive: true }));
-  const file = join(dir, "config.yaml");
-  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
-  const want = (change: number): void =>
-    store.put(KEYS.wanted, writeRecord("wanted", { change, who: "t", when: change, why: "", config: WANTED }));
-  want(1);
-  const refused: string[] = [];
-  const log = pino({ level: "error" }, { write: (line: string) => void refused.push(line) });
-  const follower = await Follower.open({ store, keys: KEYS, cluster: "lab", file, lastGood: null }, log);
-  t.after(() => follower.close());
-  follower.follow(() => void take(follower));
-  take(follower);
-  holding = true;
-  await until("it reads all anew", () => held === 2);
-  holding = false;
+  const reads = heldReads(store);
+  const { follower, refused, want } = await following(t, store);
+  reads.hold = true;
+  await until("it reads all anew", () => reads.held === 2);
+  reads.hold = false;
   store.loseWatches();
   want(2);
   await until("change 2", () => follower.applied.change === 2);
-  release();
+  reads.release();
   want(3);
   await until("change 3", () => follower.applied.change === 3);
   assert.deepEqual([follower.applied.refused, refused], [null, []]);
@@ -422,19 +409,7 @@ test("what a watch tells late, of before all was read anew, turns nothing back",
   const watch = store.watch.bind(store);
   store.watch = (prefix, revision, handlers) =>
     watch(prefix, revision, { ...handlers, changed: (...told) => void late.push(() => handlers.changed(...told)) });
-  const dir = mkdtempSync(join(tmpdir(), "hafl-follower-"));
-  t.after(() => rmSync(dir, { recursive: true }));
-  const file = join(dir, "config.yaml");
-  writeFileSync(file, `${LOCAL}store: { kind: etcd, endpoints: ["http://127.0.0.1:1"] }\n`);
-  const want = (change: number): void =>
-    store.put(KEYS.wanted, writeRecord("wanted", { change, who: "t", when: change, why: "", config: WANTED }));
-  want(1);
-  const refused: string[] = [];
-  const log = pino({ level: "error" }, { write: (line: string) => void refused.push(line) });
-  const follower = await Follower.open({ store, keys: KEYS, cluster: "lab", file, lastGood: null }, log);
-  t.after(() => follower.close());
-  follower.follow(() => void take(follower));
-  take(follower);
+  const { follower, refused, want } = await following(t, store);
   want(2);
   want(3);
   await until("change 3 is read", () => follower.applied.change === 3);
