@@ -50,7 +50,7 @@ export function findPlace(options: AgentOptions, state: HostState): Place {
 
 export const desiredOf = ({ config, host, uplink, instance }: Place, state: HostState): Desired => ({
   mode: config.io.mode,
-  uplink: uplink.device,
+  uplinks: [uplink.device],
   tun: tunName(instance),
   table: chooseTable(instance, state),
   vips: takenOver(config),

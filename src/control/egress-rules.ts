@@ -91,7 +91,7 @@ function rulesOf({ ip, ranges }: OwnPorts): string[] {
  * The text that makes the table of that name what it has to be, all at once. Of one that is there it replaces the rules, while
  * counters and known connections stay.
  */
-export function egressRules(table: string, uplink: string, all: readonly OwnPorts[]): string {
+export function egressRules(table: string, uplinks: readonly string[], all: readonly OwnPorts[]): string {
   const own = all.filter(({ ranges }) => ranges.length > 0);
   const from = ({ ip }: OwnPorts): string => `${ip.family === 4 ? "ip" : "ip6"} saddr ${formatAddress(ip)} oifname != "lo"`;
   const to = ({ ip }: OwnPorts): string => `${ip.family === 4 ? "ip" : "ip6"} daddr ${formatAddress(ip)}`;
@@ -107,7 +107,7 @@ export function egressRules(table: string, uplink: string, all: readonly OwnPort
     ...base(
       "uplink",
       "filter hook prerouting priority raw",
-      own.map((one) => `iifname "${uplink}" ${to(one)} notrack`),
+      own.flatMap((one) => uplinks.map((uplink) => `iifname "${uplink}" ${to(one)} notrack`)),
     ),
     ...base(
       "stale",

@@ -45,7 +45,8 @@ export interface Action {
 /** What is wanted of the network. */
 export interface Desired {
   readonly mode: "af-packet" | "tun";
-  readonly uplink: string;
+  /** Devices that VIP packets come from. */
+  readonly uplinks: readonly string[];
   readonly tun: string;
   /** Number of our routing table. */
   readonly table: number;
@@ -130,16 +131,17 @@ const guard = (family: Family, ...selector: string[]): Action => {
   return host(ipStep(family, "rule", "add", ...rule), ipStep(family, "rule", "del", ...rule));
 };
 
-/** Lets the kernel route from the uplink to the TUN, and, where it routed nothing before, nothing else. */
-function forward(family: Family, uplink: string, state: HostState): Action[] {
+/** Lets the kernel route from the uplinks to the TUN, and, where it routed nothing before, nothing else. */
+function forward(family: Family, uplinks: readonly string[], state: HostState): Action[] {
   const path = (device: string, name: string): string => `net/ipv${family}/conf/${device}/${name}`;
-  if (family === 4) {
-    const on = sysctl(state, path(uplink, "forwarding"), "1");
-    return on.length === 0 ? [] : [guard(4, "iif", uplink), ...on];
-  }
+  const each = (name: string): Action[] =>
+    uplinks.flatMap((uplink) => {
+      const on = sysctl(state, path(uplink, name), "1");
+      return on.length === 0 ? [] : [guard(family, "iif", uplink), ...on];
+    });
+  if (family === 4) return each("forwarding");
   if (state.sysctl(path("all", "forwarding")) === "1") return [];
-  const one = state.sysctl(path(uplink, "force_forwarding"));
-  if (one !== null) return one === "1" ? [] : [guard(6, "iif", uplink), ...sysctl(state, path(uplink, "force_forwarding"), "1")];
+  if (uplinks.every((uplink) => state.sysctl(path(uplink, "force_forwarding")) !== null)) return each("force_forwarding");
   // Before Linux 6.17 it is all devices or none. Writing `all` changes every device, and makes those with accept_ra 1
   // forget the routes they learnt from router advertisements.
   const devices = ["default", ...state.devices.keys()];
@@ -185,17 +187,20 @@ function tunUp(tun: string, state: HostState): Action[] {
   ];
 }
 
-/** Our rule, before the local table wherever that is looked up now. */
-function ourRule(family: Family, { uplink, table }: Desired, rules: readonly Rule[]): Action {
+/** Our rules, before the local table wherever that is looked up now. */
+function ourRules(family: Family, { uplinks, table }: Desired, rules: readonly Rule[]): Action[] {
   const local = Math.min(...rules.filter((r) => isLocal(r) && r.priority > 0).map((r) => r.priority), LOCAL_PREFERENCE);
-  const rule = ["pref", `${Math.min(OUR_PREFERENCE, local - 1)}`, "iif", uplink, "lookup", `${table}`, "protocol", PROTOCOL];
-  return own(ipStep(family, "rule", "add", ...rule), ipStep(family, "rule", "del", ...rule));
+  const pref = `${Math.min(OUR_PREFERENCE, local - 1)}`;
+  return uplinks.map((uplink) => {
+    const rule = ["pref", pref, "iif", uplink, "lookup", `${table}`, "protocol", PROTOCOL];
+    return own(ipStep(family, "rule", "add", ...rule), ipStep(family, "rule", "del", ...rule));
+  });
 }
 
 /** Keeps what leaves from egress IPs within this host's slices. Without slices there is nothing to do, and no nft needed. */
-export const keepPorts = ({ tun, uplink, egress }: Desired): Action[] =>
+export const keepPorts = ({ tun, uplinks, egress }: Desired): Action[] =>
   egress.some(({ ranges }) => ranges.length > 0)
-    ? [own({ nft: egressRules(tun, uplink, egress) }, { nft: removeRules(tun) })]
+    ? [own({ nft: egressRules(tun, uplinks, egress) }, { nft: removeRules(tun) })]
     : [];
 
 /** Whether an address is to be on this host: an egress IP only where programs may send from it. */
@@ -247,17 +252,19 @@ export function planSetup(desired: Desired, state: HostState): Action[] {
       "the config has IPv6 VIPs, but this host has no IPv6 (write 0 to net.ipv6.conf.lo.disable_ipv6, or remove them)",
     );
   }
-  const arp = `net/ipv4/conf/${desired.uplink}`;
+  const arp = (uplink: string): string => `net/ipv4/conf/${uplink}`;
   return [
     ...loosenReversePath(state, desired.tun),
     // A VIP is on `lo` of every host; whoever answered ARP for it would draw all its packets.
-    ...atLeast(state, `${arp}/arp_ignore`, 1),
-    ...atLeast(state, `${arp}/arp_announce`, 2),
+    ...desired.uplinks.flatMap((uplink) => [
+      ...atLeast(state, `${arp(uplink)}/arp_ignore`, 1),
+      ...atLeast(state, `${arp(uplink)}/arp_announce`, 2),
+    ]),
     ...families(state).flatMap((family) => moveLocal(family, state.rules[family]!)),
-    ...(desired.mode === "tun" ? families(state).flatMap((family) => forward(family, desired.uplink, state)) : []),
+    ...(desired.mode === "tun" ? families(state).flatMap((family) => forward(family, desired.uplinks, state)) : []),
     ...(desired.mode === "tun" ? keepForwarding(state) : []),
     ...tunUp(desired.tun, state),
-    ...families(state).map((family) => ourRule(family, desired, state.rules[family]!)),
+    ...families(state).flatMap((family) => ourRules(family, desired, state.rules[family]!)),
     // Before the addresses: nothing leaves from them untranslated.
     ...keepPorts(desired),
     ...desired.vips.flatMap((vip) => addVip(vip, desired, state)),

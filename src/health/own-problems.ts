@@ -19,6 +19,9 @@ function device(name: string, { devices }: HostFacts): string | null {
   return up ? null : `${name} is down (ip link set ${name} up)`;
 }
 
+const uplinks = (desired: Desired, facts: HostFacts): string | null =>
+  desired.uplinks.map((uplink) => device(uplink, facts)).find((text) => text !== null) ?? null;
+
 const isWhole = ({ address, length }: Prefix): boolean => length === (address.family === 4 ? 32 : 128);
 
 function vips(desired: Desired, { addresses, families }: HostFacts): string | null {
@@ -37,15 +40,18 @@ function vips(desired: Desired, { addresses, families }: HostFacts): string | nu
 
 /** The rule that leads to our table, before the local one, and what is to be in the table. */
 function rules(desired: Desired, { families }: HostFacts): string | null {
-  const { uplink, table, mode, tun } = desired;
+  const { uplinks, table, mode, tun } = desired;
   for (const [family, facts] of families) {
     const ours = desired.vips.filter(({ address }) => address.family === family);
     if (ours.length === 0) continue;
-    const rule = facts.rules.find((one) => isOurs(one) && one.iif === uplink && one.table === String(table));
-    if (rule === undefined) return `no rule leads IPv${family} packets from ${uplink} to table ${table} (start the agent again)`;
     const local = Math.min(...facts.rules.filter(isLocal).map(({ priority }) => priority));
-    if (local <= rule.priority)
-      return `IPv${family}: the local table is looked up at ${local}, before rule ${rule.priority} (start the agent again)`;
+    for (const uplink of uplinks) {
+      const rule = facts.rules.find((one) => isOurs(one) && one.iif === uplink && one.table === String(table));
+      if (rule === undefined)
+        return `no rule leads IPv${family} packets from ${uplink} to table ${table} (start the agent again)`;
+      if (local <= rule.priority)
+        return `IPv${family}: the local table is looked up at ${local}, before rule ${rule.priority} (start the agent again)`;
+    }
     const has = (vip: Prefix, wanted: (route: Route) => boolean): boolean =>
       facts.routes.some((route) => route.dst === formatPrefix(vip) && wanted(route));
     const open = ours.filter((vip) => !has(vip, ({ type }) => type === "blackhole"));
@@ -78,7 +84,7 @@ export function networkProblems(
   const strict = ipv4 && facts.reversePath === 1;
   const found: [Source, string | null][] = [
     ["tun", device(tun, facts)],
-    ["uplink", device(desired.uplink, facts)],
+    ["uplink", uplinks(desired, facts)],
     [
       "rp_filter",
       strict

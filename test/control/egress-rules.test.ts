@@ -10,7 +10,7 @@ const own = (ip: string, ...ranges: readonly [number, number][]): OwnPorts => ({
 
 test("one range: its rules in full", () => {
   assert.equal(
-    egressRules("hafl-s1", "eth0", [own("198.51.100.1", [2048, 6143]), own("198.51.100.2")]),
+    egressRules("hafl-s1", ["eth0"], [own("198.51.100.1", [2048, 6143]), own("198.51.100.2")]),
     `table inet hafl-s1
 flush table inet hafl-s1
 table inet hafl-s1 {
@@ -47,7 +47,7 @@ table inet hafl-s1 {
 });
 
 test("several ranges take turns by their sizes, and a port in any of them stays", () => {
-  const text = egressRules("t", "eth0", [own("2001:db8:e::1", [2048, 4095], [8192, 14_335])]);
+  const text = egressRules("t", ["eth0"], [own("2001:db8:e::1", [2048, 4095], [8192, 14_335])]);
   assert.match(text, /numgen inc mod 4 vmap \{ 0 : goto source-2001_db8_e__1-0, 1-3 : goto source-2001_db8_e__1-1 \}/);
   assert.match(text, /th sport 8192-14335 snat ip6 to \[2001:db8:e::1\]:8192-14335;/);
   assert.match(text, /ct count over 8192 /);
@@ -60,7 +60,7 @@ test("turns are few even where ranges differ a lot, and none is left out", () =>
     [2048, 63_999],
     [65_472, 65_535],
   ];
-  const text = egressRules("t", "eth0", [own("198.51.100.1", ...ranges)]);
+  const text = egressRules("t", ["eth0"], [own("198.51.100.1", ...ranges)]);
   const [, turns] = /numgen inc mod (\d+) vmap/.exec(text)!;
   assert.ok(Number(turns) <= 68);
   for (const i of [0, 1, 2]) assert.match(text, new RegExp(`: goto source-198.51.100.1-${i}[, ]`));

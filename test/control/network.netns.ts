@@ -53,7 +53,7 @@ const desire =
   (name: string, mode: Desired["mode"], vips = VIPS) =>
   (state: HostState): Desired => ({
     mode,
-    uplink: "up0",
+    uplinks: ["up0"],
     tun: `hafl-${name}`,
     table: chooseTable(name, state),
     vips,

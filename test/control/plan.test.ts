@@ -36,7 +36,7 @@ function hostState(changes: Partial<HostState> = {}, sysctls: Record<string, str
 
 const desired = (mode: "af-packet" | "tun", ...vips: string[]): Desired => ({
   mode,
-  uplink: "eth0",
+  uplinks: ["eth0"],
   tun: "hafl-s1",
   table: 7,
   vips: vips.map((vip) => parsePrefix(vip)!),

@@ -8,7 +8,7 @@ import { parseAddress, parsePrefix } from "../../src/wire/address.ts";
 const VIPS = ["192.0.2.10", "198.51.100.0/24", "2001:db8::10"];
 const DESIRED: Desired = {
   mode: "tun",
-  uplink: "eth0",
+  uplinks: ["eth0"],
   tun: "hafl-s1",
   table: 104000001,
   vips: VIPS.map((text) => parsePrefix(text)!),
