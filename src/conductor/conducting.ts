@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Config, ConfigResult } from "../control/config.ts";
 import { poolsOf } from "../control/site.ts";
 import type { ClusterKeys } from "../store/keys.ts";
-import { type WantedRecord, writeRecord } from "../store/records.ts";
+import { FAR, readRecord, type WantedRecord, writeRecord } from "../store/records.ts";
 import type { Store, Write } from "../store/store.ts";
 import { ClusterClock } from "./cluster-clock.ts";
 import { type Decisions, decide, type Outcome, type Pools } from "./decide.ts";
@@ -11,6 +11,7 @@ import type { Term } from "./election.ts";
 import { recent } from "./evidence.ts";
 import { Intake } from "./intake.ts";
 import { type Factors, LoadFactors } from "./load-factors.ts";
+import { OwnRecords } from "./own-records.ts";
 import { commitsOf, generationsRecord, readSaved, type Saved } from "./saved.ts";
 import { ahead } from "./turned-back.ts";
 
@@ -41,6 +42,8 @@ const SETTLE_MS = 5000;
 const KEEP_MS = 30_000;
 /** What is refused is read again so often, ms: it may be this host's own file that was wrong. */
 const REFUSED_MS = 5000;
+/** An alarm about a record that somebody else wrote stands for so long, ms. */
+const STRANGE_MS = 60_000;
 /** How long hosts may be ahead of the store as this process sees it, ms. */
 const AHEAD_MS = 3000;
 
@@ -53,6 +56,9 @@ export class Conducting implements Conducted {
   readonly #work: Work;
   readonly #term: Term;
   readonly #intake: Intake;
+  readonly #own: OwnRecords;
+  /** Until when somebody else's records are an alarm, by key. */
+  readonly #strangeUntil = new Map<string, number>();
   readonly #clock: ClusterClock;
   readonly #factors: LoadFactors;
   #saved: Saved;
@@ -86,6 +92,8 @@ export class Conducting implements Conducted {
       () => this.#clock.now,
       () => this.wake(),
     );
+    this.#own = new OwnRecords(work.store, work.keys, () => this.wake());
+    this.#own.read(saved.entries);
   }
 
   /** Begins where the last conductor stopped. Rejects as the store does. */
@@ -122,6 +130,7 @@ export class Conducting implements Conducted {
 
   close(): void {
     this.#intake.close();
+    this.#own.close();
   }
 
   /** Looks and decides once. */
@@ -129,6 +138,7 @@ export class Conducting implements Conducted {
     const now = this.#clock.step();
     if (this.#unsure) {
       this.#saved = await readSaved(this.#work.store, this.#work.keys);
+      this.#own.read(this.#saved.entries);
       this.#unsure = false;
     }
     if (!this.#intake.current) {
@@ -166,13 +176,49 @@ export class Conducting implements Conducted {
     alarms.push(...outcome.alarms);
     const changed = new Map(outcome.changed);
     if (resumed) for (const pool of outcome.pools.keys()) changed.set(pool, `goes on from change ${change}`);
-    await this.#save({ ...outcome, alarms, changed }, change, turnedBack, serial, now);
+    const strange = this.#own.strange();
+    const last = this.#judgeStrange(strange, saved, outcome.pools, changed, now);
+    for (const [key, until] of this.#strangeUntil)
+      if (until > now) alarms.push(`${key}: was written by somebody else than the conductor, who has written it again`);
+    await this.#save({ ...outcome, alarms, changed }, change, turnedBack, Math.max(serial, last), now, strange);
     this.#tell(alarms);
+  }
+
+  /**
+   * Has pools written again whose records somebody else wrote. Gives the highest serial that has to be exceeded: that of a record which
+   * agents may have taken, not one that is made up.
+   */
+  #judgeStrange(
+    strange: ReadonlyMap<string, string | null>,
+    saved: Saved,
+    pools: Pools,
+    changed: Map<string, string>,
+    now: number,
+  ): number {
+    let last = saved.serial;
+    for (const [key, value] of strange) {
+      const { log, keys } = this.#work;
+      if (!this.#strangeUntil.has(key))
+        log.warn({ event: "alarm", key, value: value?.slice(0, 500) ?? null }, `${key}: was written by somebody else`);
+      this.#strangeUntil.set(key, now + STRANGE_MS);
+      const pool = key.startsWith(keys.allGenerations) ? key.slice(keys.allGenerations.length) : null;
+      if (pool !== null && pools.has(pool)) changed.set(pool, "written over what somebody else wrote");
+      const read = pool === null || value === null ? null : readRecord("generations", key, value);
+      if (read !== null && "record" in read && read.record.serial <= saved.serial + FAR)
+        last = Math.max(last, read.record.serial);
+    }
+    for (const [key, until] of this.#strangeUntil) if (until <= now) this.#strangeUntil.delete(key);
+    return last;
   }
 
   /** What is wanted, as far as it can be read. */
   #read(alarms: string[], now: number): { readonly config: Config; readonly change: number } | null {
     const record = this.#intake.wanted;
+    const before = Math.max(this.#acted, this.#saved.change);
+    if (record !== null && before > 0 && record.change > before + FAR) {
+      alarms.push(`change ${record.change} is far above change ${before}: it was not counted, but made up (apply a config)`);
+      return this.#good;
+    }
     const known = this.#config?.record === record ? this.#config : null;
     if (record !== null && (known === null || ("errors" in known.result && now - known.at >= REFUSED_MS))) {
       const result = this.#work.readWanted(record);
@@ -201,7 +247,14 @@ export class Conducting implements Conducted {
   }
 
   /** Writes what is not as it was, decisions first: should it end halfway, the next conductor makes the same generations of them. */
-  async #save(outcome: Outcome, change: number, turnedBack: number | null, from: number, now: number): Promise<void> {
+  async #save(
+    outcome: Outcome,
+    change: number,
+    turnedBack: number | null,
+    from: number,
+    now: number,
+    strange: ReadonlyMap<string, string | null>,
+  ): Promise<void> {
     const { keys, by } = this.#work;
     const saved = this.#saved;
     const { decisions, pools, alarms } = outcome;
@@ -214,10 +267,12 @@ export class Conducting implements Conducted {
       return { key: keys.generations(pool), value };
     });
     for (const pool of outcome.removed) serials.delete(pool);
-    const removals = outcome.removed.map((pool): Write => ({ key: keys.generations(pool), value: null }));
+    const foreign = [...strange].filter(([key, value]) => value !== null && key !== keys.decisions && !isOf(pools, key, keys));
+    const gone = new Set([...outcome.removed.map((pool) => keys.generations(pool)), ...foreign.map(([key]) => key)]);
+    const removals = [...gone].map((key): Write => ({ key, value: null }));
     const next: Saved = { ...saved, time: now, serial, decisions, turnedBack, alarms, pools, serials, refused: [] };
     const isAging = now - this.#keptAt >= KEEP_MS && waits(next);
-    if (generations.length + removals.length === 0 && essence(next) === essence(saved) && !isAging) {
+    if (strange.size === 0 && generations.length + removals.length === 0 && essence(next) === essence(saved) && !isAging) {
       // Timers that run are not worth a write.
       this.#saved = { ...next, time: saved.time, serial: saved.serial, refused: saved.refused };
       return;
@@ -226,8 +281,9 @@ export class Conducting implements Conducted {
     const writes = [{ key: keys.decisions, value: record }, ...generations, ...removals];
     this.#unsure = true;
     for (const commit of commitsOf(writes)) {
-      const { done } = await this.#term.commit(commit);
-      if (!done) throw new Deposed("a write was rejected: another one conducts");
+      const committed = await this.#term.commit(commit);
+      if (!committed.done) throw new Deposed("a write was rejected: another one conducts");
+      this.#own.wrote(commit, committed.revision);
     }
     this.#unsure = false;
     this.#saved = next;
@@ -247,6 +303,9 @@ export class Conducting implements Conducted {
     if (alarms.length !== this.alarms.length || alarms.some((alarm, i) => alarm !== this.alarms[i])) this.alarms = alarms;
   }
 }
+
+/** Whether a key is that of one of the pools. */
+const isOf = (pools: Pools, key: string, { allGenerations }: ClusterKeys): boolean => pools.has(key.slice(allGenerations.length));
 
 const unmoved = ({ decisions, pools }: Saved): Outcome => ({ decisions, pools, changed: new Map(), removed: [], alarms: [] });
 

@@ -2,7 +2,7 @@
 import type { Generation } from "../steering/generations.ts";
 import type { ClusterKeys } from "../store/keys.ts";
 import { type DecisionsRecord, type GenerationsRecord, MAX_WANTED_BYTES, readRecord, writeRecord } from "../store/records.ts";
-import type { Store, Write } from "../store/store.ts";
+import type { Entry, Store, Write } from "../store/store.ts";
 import type { Decisions, Pools } from "./decide.ts";
 
 export interface Saved {
@@ -18,6 +18,10 @@ export interface Saved {
   readonly serials: ReadonlyMap<string, number>;
   /** What could not be read, one line each: it is as if it were not there. */
   readonly refused: readonly string[];
+  /** The highest change of the desired state that any generations follow; 0: there are none. */
+  readonly change: number;
+  /** The records as they were read. */
+  readonly entries: readonly Entry[];
 }
 
 /** Reads it. Rejects as the store does. */
@@ -32,6 +36,7 @@ export async function readSaved(store: Store, keys: ClusterKeys): Promise<Saved>
   }
   const pools = new Map<string, readonly Generation[]>();
   const serials = new Map<string, number>();
+  let change = 0;
   for (const { key, value } of generations.entries) {
     const read = readRecord("generations", key, value);
     if ("error" in read) refused.push(read.error);
@@ -41,6 +46,7 @@ export async function readSaved(store: Store, keys: ClusterKeys): Promise<Saved>
       // The schema's optional fields may hold undefined, which JSON has not.
       pools.set(read.record.service, read.record.generations as Generation[]);
       serials.set(read.record.service, read.record.serial);
+      change = Math.max(change, read.record.change);
     }
   }
   const times = [...pools.values()].flatMap((list) => list.map(({ time, superseded }) => superseded ?? time));
@@ -54,6 +60,8 @@ export async function readSaved(store: Store, keys: ClusterKeys): Promise<Saved>
     pools,
     serials,
     refused,
+    change,
+    entries: [...own.entries, ...generations.entries],
   };
 }
 

@@ -1,5 +1,5 @@
 /** Whether the store knows less than the hosts have applied, as after it was restored from a snapshot: then nothing moves before somebody says so. Pure. */
-import type { HostReport } from "../store/records.ts";
+import { FAR, type HostReport } from "../store/records.ts";
 
 export interface Ahead {
   /** Hosts that have applied what the store does not have. */
@@ -11,22 +11,21 @@ export interface Ahead {
   readonly serial: number;
 }
 
-/** A serial that is so far above what there is was made up: it is not followed. */
-const FAR = 1_000_000;
-
 /** Compares the reports with the change that is wanted, and the serial of each pool's generations in the store. */
 export function ahead(reports: readonly HostReport[], change: number, serials: ReadonlyMap<string, number>, last: number): Ahead {
+  // A number that is so far above what there is was made up: it is not followed.
   const known = (serial: number): boolean => serial <= last + FAR;
+  const counts = (report: HostReport): boolean => report.change <= change + FAR;
   const hosts = reports.filter(
     (report) =>
-      report.change > change ||
+      (report.change > change && counts(report)) ||
       Object.entries(report.serials).some(([pool, serial]) => serial > (serials.get(pool) ?? last) && known(serial)),
   );
   const applied = reports.flatMap((report) => Object.values(report.serials).filter(known));
   return {
     hosts: hosts.map(({ host }) => host).sort(),
     most: 2 * hosts.length > reports.length,
-    change: reports.reduce((most, report) => Math.max(most, report.change), 0),
+    change: reports.filter(counts).reduce((most, report) => Math.max(most, report.change), 0),
     serial: applied.reduce((a, b) => Math.max(a, b), last),
   };
 }

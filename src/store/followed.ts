@@ -1,7 +1,10 @@
 /** What of a store's content counts: each record is taken if it is whole, and not older than what counted before. Pure. */
+import type { Config } from "../control/config.ts";
 import type { GivenPools } from "../control/generation-history.ts";
+import { isReservedName } from "../control/names.ts";
+import { poolsOf } from "../control/site.ts";
 import type { ClusterKeys } from "./keys.ts";
-import { type GenerationsRecord, readRecord, type WantedRecord } from "./records.ts";
+import { FAR, type GenerationsRecord, readRecord, type WantedRecord } from "./records.ts";
 
 /** The last records that counted. */
 export interface Followed {
@@ -41,9 +44,13 @@ export function fittingPools(pools: Followed["pools"], taken: Followed["pools"],
 export const givenPools = (pools: Followed["pools"]): GivenPools =>
   Object.fromEntries(Object.entries(pools).map(([name, { generations }]) => [name, generations]));
 
-/** Why a record does not count after the one before; null: it does. `number` of both is what only grows. */
+/**
+ * Why a record does not count after the one before; null: it does. Numbers only grow, by less than FAR at once. A number that is FAR
+ * below the one before means that the one before was made up, and this one is taken.
+ */
 function turnedBack(what: string, before: number, now: number, same: boolean): string | null {
-  if (now > before || (now === before && same)) return null;
+  if (now > before + FAR) return `${what} ${now} is far above the ${before} that counts here: it was not counted, but made up`;
+  if (now > before || (now === before && same) || now + FAR < before) return null;
   if (now === before)
     return `another ${what} ${now} than the one that counts here: the store has been turned back, or written by hand`;
   return `${what} ${now}, but here ${before} counts already: the store has been turned back`;
@@ -76,6 +83,21 @@ function judgePool(
 }
 
 /**
+ * Why the newest generation of a pool would take its service down; null: it does not. `config` is the desired state that goes with it. A
+ * conductor never writes a generation in which no active host of the desired state takes new flows, so somebody else did.
+ */
+export function outage(pool: string, record: GenerationsRecord, config: Config): string | null {
+  const found = poolsOf(config).find(({ name }) => name === pool);
+  if (found === undefined) return null;
+  const active = new Set(config.hosts.filter(({ state }) => state === "active").map(({ name }) => name));
+  const able = new Set(found.service.pool.flatMap(({ host, weight }) => (weight > 0 && active.has(host) ? [host] : [])));
+  const [newest] = record.generations;
+  if (able.size === 0 || newest!.hosts.some(({ name, weight, gone }) => weight > 0 && gone !== true && able.has(name)))
+    return null;
+  return `no active host of the pool is in generation ${newest!.id}: the service would be down`;
+}
+
+/**
  * Takes the content of a store, by key: of the wanted state and of all generations. What is not there any more stays as it
  * was, and is refused as well: nobody removes it in order.
  */
@@ -96,6 +118,10 @@ export function judge(keys: ClusterKeys, content: ReadonlyMap<string, string>, b
   for (const [key, text] of content) {
     if (!key.startsWith(keys.allGenerations)) continue;
     const pool = key.slice(keys.allGenerations.length);
+    if (isReservedName(pool)) {
+      refused.set(key, `${key}: "${pool}" is no name of a pool (delete the key)`);
+      continue;
+    }
     const old = before.pools[pool];
     const record = take<GenerationsRecord | undefined>(key, judgePool(key, pool, text, old), old);
     if (record !== undefined) pools[pool] = record;

@@ -8,7 +8,7 @@ import type { ConfigSource, WantedResult } from "../control/config-source.ts";
 import { mergeConfig, type Named } from "../control/config-split.ts";
 import { Failure } from "../control/failure.ts";
 import { usable } from "../control/running-config.ts";
-import { type Followed, fittingPools, givenPools, judge, NOTHING } from "./followed.ts";
+import { type Followed, fittingPools, givenPools, judge, NOTHING, outage } from "./followed.ts";
 import type { ClusterKeys } from "./keys.ts";
 import { readLastGood, writeLastGood } from "./last-good.ts";
 import type { WantedRecord } from "./records.ts";
@@ -314,13 +314,15 @@ export class Follower implements ConfigSource {
     const hosts = new Set(result.config.hosts.map(({ name }) => name));
     const before = this.#followed.pools;
     const fit = Object.entries(pools).flatMap(([pool, record]) => {
-      if (record === before[pool]) return [[pool, record] as const];
+      if (record.serial === before[pool]?.serial) return [[pool, before[pool]!] as const];
       const key = keys.generations(pool);
       const early = record.change > wanted.change && !refused.has(keys.wanted);
       const stranger = record.change === wanted.change ? record.generations[0]!.hosts.find(({ name }) => !hosts.has(name)) : null;
-      if (stranger)
-        refused.set(key, `${key}: there is no host "${stranger.name}" in change ${wanted.change} (what counts here stays)`);
-      const counts = early || stranger ? before[pool] : record;
+      const why = stranger
+        ? `there is no host "${stranger.name}" in change ${wanted.change}`
+        : outage(pool, record, result.config);
+      if (why !== null && !early) refused.set(key, `${key}: ${why} (what counts here stays)`);
+      const counts = early || why !== null ? before[pool] : record;
       return counts === undefined ? [] : [[pool, counts] as const];
     });
     return Object.fromEntries(fit);

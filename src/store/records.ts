@@ -1,5 +1,6 @@
 /** The values that lie under the keys of a cluster: their shape, and how what is not of it is refused. */
 import { z } from "zod";
+import { isReservedName } from "../control/names.ts";
 
 /** Of every record: one of another format was written by another version, and is not for us. */
 const FORMAT = 1;
@@ -15,8 +16,21 @@ const LARGE: readonly string[] = ["wanted", "generations", "decisions"];
  */
 export const RENEW_MS = 5000;
 
+/**
+ * Changes and serials end here: two of them can be added without loss of precision, and a number that a program made up by mistake or
+ * malice never blocks the next one.
+ */
+export const MAX_NUMBER = 2 ** 40;
+/**
+ * Changes and serials grow by one. A number that is so far above the last one, or so far below it, was made up: a store restored from
+ * a backup is never that far behind.
+ */
+export const FAR = 1_000_000;
+
 const time = z.int().nonnegative();
-const member = z.strictObject({ name: z.string(), weight: z.number().nonnegative(), gone: z.literal(true).optional() });
+const counted = z.int().nonnegative().lt(MAX_NUMBER);
+const name = z.string().refine((text) => !isReservedName(text), "a name that is reserved");
+const member = z.strictObject({ name, weight: z.number().nonnegative(), gone: z.literal(true).optional() });
 const generation = z.strictObject({
   id: z.int().positive(),
   time,
@@ -29,7 +43,7 @@ const health = z.strictObject({ healthy: z.boolean(), reason: z.string() });
 const wanted = z.strictObject({
   format: z.literal(FORMAT),
   /** Counts the changes from 1; the store's own revisions start anew when it is restored. */
-  change: z.int().positive(),
+  change: counted.positive(),
   who: z.string(),
   /** ms since the epoch. */
   when: time,
@@ -42,11 +56,11 @@ const wanted = z.strictObject({
 const generations = z.strictObject({
   format: z.literal(FORMAT),
   /** Name of the pool: that of the service, or SERVICE@SITE (control/site.ts). */
-  service: z.string(),
+  service: name,
   /** Counts the writes from 1, also across conductors. */
-  serial: z.int().positive(),
+  serial: counted.positive(),
   /** The change of the wanted state that it follows. */
-  change: z.int().nonnegative(),
+  change: counted,
   /** Who wrote it, and why in a few words. */
   by: z.string(),
   why: z.string(),
@@ -68,13 +82,13 @@ const standing = z.strictObject({
 });
 
 const poolDecisions = z.strictObject({
-  hosts: z.record(z.string(), standing),
+  hosts: z.record(name, standing),
   /** Since when nothing moves for reasons of health and load, and why; calm: since when that reason is gone. */
   frozen: z.strictObject({ since: time, why: z.string(), calm: time.nullable() }).nullable(),
   /** Changes that may be made at once at time `at`; they grow again with time. */
   budget: z.strictObject({ at: time, left: z.number() }),
   /** By what the weights of hosts are multiplied because of their load; 1 where nothing is said. */
-  factors: z.record(z.string(), z.number().positive()),
+  factors: z.record(name, z.number().positive()),
 });
 
 /** What the conductor decided, for the next one to go on from. */
@@ -83,42 +97,42 @@ const decisions = z.strictObject({
   /** The cluster's clock when it was written. */
   time,
   /** The last serial that was given to generations. */
-  serial: z.int().nonnegative(),
+  serial: counted,
   by: z.string(),
   /** By name of the pool. */
-  pools: z.record(z.string(), poolDecisions),
+  pools: z.record(name, poolDecisions),
   /** While the store has less than the hosts have applied: the change that somebody has to be above; null: it is not so. */
-  turnedBack: z.int().nonnegative().nullable(),
+  turnedBack: counted.nullable(),
   /** What an operator has to know, one line each. */
   alarms: z.array(z.string()),
 });
 
 /** Who conducts. */
-const conductor = z.strictObject({ format: z.literal(FORMAT), host: z.string(), pid: z.int(), since: time });
+const conductor = z.strictObject({ format: z.literal(FORMAT), host: name, pid: z.int(), since: time });
 
 /** What a host says of itself. */
 const hostReport = z.strictObject({
   format: z.literal(FORMAT),
-  host: z.string(),
+  host: name,
   when: time,
   version: z.string(),
   /** Change of the wanted state that it has applied, generation of its tables, and for how long its store has been out of reach, s. */
-  change: z.int().nonnegative(),
+  change: counted,
   generation: z.int().nonnegative(),
   ageSeconds: z.number().nonnegative(),
   /** Serial of the generations it has applied, by name of the pool. */
-  serials: z.record(z.string(), z.int().nonnegative()),
+  serials: z.record(name, counted),
   /** What it refused of the store's content, and why; null: nothing. */
   refused: z.string().nullable(),
   /** What is wrong with the host itself, by who found it. */
-  problems: z.record(z.string(), z.string()),
-  services: z.record(z.string(), health),
+  problems: z.record(name, z.string()),
+  services: z.record(name, health),
   /** 0..1 each; use of the CPUs and share of time in which work waited for one; by service what its own measure says, 1: full. null: not known yet, which is not idle. */
   load: z
     .strictObject({
       cpu: z.number(),
       pressure: z.number(),
-      services: z.record(z.string(), z.number()),
+      services: z.record(name, z.number()),
     })
     .nullable(),
   /** Flows that the host owns and has seen packets of lately. */
@@ -160,9 +174,9 @@ const probed = z.strictObject({ healthy: z.boolean(), reason: z.string(), outcom
 /** What a host found when it probed the services of others through the tunnel: by host, by service. */
 const probes = z.strictObject({
   format: z.literal(FORMAT),
-  host: z.string(),
+  host: name,
   when: time,
-  hosts: z.record(z.string(), z.record(z.string(), probed)),
+  hosts: z.record(name, z.record(name, probed)),
 });
 
 export const RECORDS = { wanted, generations, decisions, conductor, hostReport, probes } as const;

@@ -240,6 +240,48 @@ test("decisions and generations that cannot be read are written anew", async () 
   assert.equal(taking(store), "abcd");
 });
 
+test("what somebody else writes in place of the conductor is written over, above its number, and is an alarm", async () => {
+  const store = cluster();
+  const one = conductor(store, "a");
+  await poll("generations", () => isThere(store));
+  const forged = (serial: number): string =>
+    writeRecord("generations", {
+      service: "web",
+      serial,
+      change: 1,
+      by: "x",
+      why: "",
+      generations: [{ id: 99, time: 5, hosts: [] }],
+    });
+  store.put(KEYS.generations("web"), forged(7));
+  await poll("generations above the forged ones", () => generations(store).serial === 8);
+  assert.equal(taking(store), "abcd");
+  assert.match(one.state.alarms.join("\n"), /generations\/web: was written by somebody else/);
+  store.put(KEYS.generations("web"), forged(3_000_000));
+  await poll("generations that go on from their own serial", () => generations(store).serial === 9);
+  store.put(KEYS.generations("web"), null);
+  await poll("generations that were deleted", () => isThere(store));
+  store.put(KEYS.generations("constructor"), "x");
+  await poll("a key that is no pool to go", () => !isThere(store, "constructor"));
+  const own = store.value(KEYS.decisions);
+  store.put(KEYS.decisions, "{");
+  await poll("decisions", () => store.value(KEYS.decisions) !== "{");
+  assert.equal(decisions(store).by, JSON.parse(own!).by);
+  await looked(store);
+  assert.equal(taking(store), "abcd");
+});
+
+test("a change that is made up is not followed by the conductor", async () => {
+  const store = cluster();
+  const one = conductor(store, "a");
+  await poll("generations", () => isThere(store));
+  store.put(KEYS.wanted, wanted(5_000_000, "", "draining"));
+  await poll("an alarm", () => one.state.alarms.some((alarm) => /change 5000000 is far above change 1/.test(alarm)));
+  assert.equal(taking(store), "abcd");
+  store.put(KEYS.wanted, wanted(2, "", "draining"));
+  await poll("d to be drained", () => taking(store) === "abc");
+});
+
 test("a store that was turned back moves nothing, until somebody puts a change above all that was applied", async () => {
   const store = cluster();
   const applied = { change: 7, serials: { web: 40 } };

@@ -193,6 +193,46 @@ test("what is wanted and decided is followed; what cannot be used is refused and
   assert.deepEqual(take(follower).hosts, ["s1", "s2"]);
 });
 
+test("generations that would take a service down, numbers that are made up, and reserved names are refused", async (t) => {
+  const { options, put, want, steer } = await stand(t);
+  await want(3);
+  await steer(5, 10);
+  const follower = await open(t, options);
+  take(follower);
+  const record = (serial: number, hosts: { name: string; weight: number }[], service = "web"): string =>
+    writeRecord("generations", {
+      service,
+      serial,
+      change: 3,
+      by: "",
+      why: "",
+      generations: [{ id: 9, time: 0, hosts }],
+    });
+  const web = KEYS.generations("web");
+  const s2 = { name: "s2", weight: 7 };
+  for (const [key, value, why] of [
+    [web, record(6, []), /no active host of the pool is in generation 9/],
+    [web, record(6, [{ name: "s2", weight: 0 }]), /no active host/],
+    [web, record(2_000_005, [s2]), /serial 2000005 is far above the 5 that counts here/],
+    [web, record(5, [s2]).replace('"serial":5', '"serial":9007199254740990'), /web: serial: /],
+    [KEYS.generations("constructor"), "x", /"constructor" is no name of a pool/],
+    [KEYS.generations("__proto__"), record(1, [s2], "__proto__"), /"__proto__" is no name of a pool/],
+  ] as const) {
+    await put(key, value);
+    await until(`${why}`, () => why.test(follower.applied.refused ?? ""));
+    assert.deepEqual(take(follower), { hosts: ["s1", "s2"], weight: 10 });
+    if (key === web) await steer(5, 10);
+    else await put(key, null);
+    await until("all is well", () => follower.applied.refused === null);
+  }
+  await want(2_000_000);
+  await until("a change that is made up", () => /change 2000000 is far above/.test(follower.applied.refused ?? ""));
+  await want(4);
+  await put(web, record(6, [s2]));
+  await until("the next serial", () => take(follower).weight === 7);
+  assert.deepEqual([follower.applied.change, follower.applied.refused], [4, null]);
+});
+
 test("a wanted state that the agent refuses does not hold back generations; it is offered again when asked for", async (t) => {
   const { options, want, steer } = await stand(t);
   await want(1);

@@ -92,6 +92,28 @@ test("what others have written without remembering it is remembered before it is
   );
 });
 
+test("a number that one host or one record made up is not counted on", async () => {
+  const store = new MemoryStore();
+  for (const config of ["a", "b", "c"]) await change(store, config);
+  for (const host of ["s1", "s2", "s3"]) store.put(KEYS.host(host), report(host, 3));
+  store.put(KEYS.host("s4"), report("s4", 2 ** 40 - 1));
+  assert.equal((await readCurrent(store, KEYS)).applied, 3);
+  assert.equal(await change(store, "d"), 4);
+  store.put(KEYS.wanted, writeRecord("wanted", { change: 2 ** 40 - 1, who: "x", when: 5, why: "", config: "evil" }));
+  assert.match((await readCurrent(store, KEYS)).broken!, /change 1099511627775 was made up/);
+  assert.equal(await change(store, "e"), 5);
+  store.put(KEYS.wanted, writeRecord("wanted", { change: Number.MAX_SAFE_INTEGER, who: "x", when: 5, why: "", config: "evil" }));
+  assert.match((await readCurrent(store, KEYS)).broken!, /wanted: change: /);
+  assert.equal(await change(store, "f"), 6);
+});
+
+test("a change that no agent would read is not written", async () => {
+  const store = new MemoryStore();
+  store.put(KEYS.wanted, writeRecord("wanted", { change: 2 ** 40 - 1, who: "x", when: 5, why: "", config: "a" }));
+  await assert.rejects(change(store, "b"), StoreRefused);
+  assert.equal((await readCurrent(store, KEYS)).record?.config, "a");
+});
+
 test("old changes are forgotten", async () => {
   const store = new MemoryStore();
   for (let i = 1; i <= KEPT_CHANGES + 3; i++) await change(store, `${i}`);
