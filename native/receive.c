@@ -63,6 +63,7 @@ static void describe_frame(const struct receiver *self, int slot, int32_t bytes,
     record[RX_CSUM_START] = header.csum_start;
     record[RX_CSUM_OFFSET] = header.csum_offset;
   }
+  if (header.gso_type & VIRTIO_NET_HDR_GSO_ECN) record[RX_FLAGS] |= RX_CWR_FIRST;
   record[RX_GSO_TYPE] = header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
   if (record[RX_GSO_TYPE] != VIRTIO_NET_HDR_GSO_NONE) record[RX_GSO_SIZE] = header.gso_size;
 }

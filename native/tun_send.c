@@ -23,7 +23,7 @@ static bool fill_header(const int32_t *record, struct virtio_net_hdr *header) {
   if (record[UP_GSO_TYPE] > 0xff) return false;
   *header = (struct virtio_net_hdr){
       .flags = record[UP_FLAGS] & RX_NEEDS_CSUM ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0,
-      .gso_type = (uint8_t)record[UP_GSO_TYPE],
+      .gso_type = (uint8_t)(record[UP_GSO_TYPE] | (record[UP_FLAGS] & RX_CWR_FIRST ? VIRTIO_NET_HDR_GSO_ECN : 0)),
       .hdr_len = (uint16_t)record[UP_HEADER_LENGTH],
       .gso_size = (uint16_t)record[UP_GSO_SIZE],
       .csum_start = (uint16_t)record[UP_CSUM_START],

@@ -17,6 +17,7 @@
 
 #define RX_NEEDS_CSUM 1
 #define RX_TRUNCATED 2
+#define RX_CWR_FIRST 4
 
 #define TX_IOV_START 0
 #define TX_IOV_COUNT 1

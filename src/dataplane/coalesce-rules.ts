@@ -49,7 +49,9 @@ export function payloadBeginning(b: DataView, p: Parsed): number {
   const { ip, l4, end } = p;
   let payload: number;
   if (p.protocol === tcp.TCP) {
-    // Congestion window reduced (CWR) is for one packet alone, congestion experienced (ECE) is said in each.
+    // CWR is for one packet alone (RFC 3168) or a bit of ACE (RFC 9768), and a kernel that takes a super-segment apart once more
+    // clears it in all but the first, unless it is Linux 6.18 and was told of AccECN: a virtio header cannot tell. ECE and, in
+    // goesOn(), AE are said in each.
     if ((p.tcpFlags & ~tcp.ECE) !== tcp.ACK) return 0;
     if (tcp.checksumOf(b, l4) === ODD_ZERO) return 0;
     payload = end - l4 - tcp.tcpHeaderLength(b, l4);

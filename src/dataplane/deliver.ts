@@ -1,6 +1,7 @@
 /** Handing a packet to this host's own kernel. */
 import {
   GSO_NONE,
+  RX_CWR_FIRST,
   RX_NEEDS_CSUM,
   type TxQueue,
   UP_CSUM_OFFSET,
@@ -14,17 +15,25 @@ import {
   UP_LENGTH,
   UP_STRIDE,
 } from "../io/packet-io.ts";
-import { DELIVERED } from "../shm/verdict.ts";
-import { type Context, roomForKernel } from "./context.ts";
+import { DELIVERED, NO_ROOM } from "../shm/verdict.ts";
+import { TCP, TCP_CHECKSUM } from "../wire/tcp.ts";
+import { UDP_CHECKSUM } from "../wire/udp.ts";
+import { type Context, roomForKernel, roomForPeers } from "./context.ts";
+import { payloadAt } from "./parsed.ts";
 import { appendIov } from "./queue.ts";
+import { pseudoSum, writeHeaders } from "./segment.ts";
+
+/** What a TUN is sure to take in one write, and IPv4 to say of its length. */
+const LONGEST = 65_535;
 
 /**
- * Queues the packet in hand for the kernel. A super-segment goes whole, and a checksum left open stays open: the kernel
- * takes both back as it gave them. `gsoType` is the record's. Returns DELIVERED.
+ * Queues the packet in hand for the kernel. A super-segment of up to 64 KB goes whole, and a checksum left open stays open: the
+ * kernel takes both back as it gave them. `gsoType` is the record's. Returns DELIVERED.
  */
 export function deliver(context: Context, gsoType: number): number {
   const p = context.parsed;
   const ip = p.ip;
+  if (p.run !== 0 || p.end - ip > LONGEST) return deliverParts(context, gsoType);
   deliverBytes(context, ip, p.end - ip);
   const queue = context.toKernel;
   const at = (queue.count - 1) * UP_STRIDE;
@@ -37,6 +46,34 @@ export function deliver(context: Context, gsoType: number): number {
     queue.records[at + UP_GSO_TYPE] = gsoType;
     queue.records[at + UP_GSO_SIZE] = p.segment;
     queue.records[at + UP_HEADER_LENGTH] = p.headers;
+    if (p.cwrFirst !== 0) queue.records[at + UP_FLAGS]! |= RX_CWR_FIRST;
+  }
+  return DELIVERED;
+}
+
+/** Queues the super-segment in hand, or the run of one, as super-segments that are no longer than LONGEST, under headers of their own. */
+function deliverParts(context: Context, gsoType: number): number {
+  const { parsed: p, bytes: b, toKernel: queue } = context;
+  const { headers, packets, segment } = p;
+  const most = Math.max(1, Math.floor((LONGEST - headers) / segment));
+  const pseudo = pseudoSum(b, p);
+  const sumOffset = p.protocol === TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
+  for (let i = 0; i < packets; i += most) {
+    const count = Math.min(most, packets - i);
+    const last = i + count === packets;
+    const payload = payloadAt(p, i);
+    const length = last ? p.end - payload : count * segment;
+    roomForKernel(context, 2);
+    if (!roomForPeers(context, 0, 0, 0, headers)) return NO_ROOM;
+    const at = context.scratchNext;
+    context.scratchNext = at + headers;
+    writeHeaders(b, p, i, length, last, at, pseudo);
+    appendIov(queue, at, headers);
+    appendIov(queue, payload, length);
+    const type = count > 1 ? gsoType : GSO_NONE;
+    deliverGathered(queue, 2, headers + length, p.l4 - p.ip, sumOffset, type, count > 1 ? segment : 0, count > 1 ? headers : 0);
+    const flags = RX_NEEDS_CSUM | (count > 1 && i === 0 && p.cwrFirst !== 0 ? RX_CWR_FIRST : 0);
+    queue.records[(queue.count - 1) * UP_STRIDE + UP_FLAGS] = flags;
   }
   return DELIVERED;
 }

@@ -8,6 +8,7 @@ import {
   type LinkType,
   RX_CSUM_OFFSET,
   RX_CSUM_START,
+  RX_CWR_FIRST,
   RX_FLAGS,
   RX_GSO_SIZE,
   RX_GSO_TYPE,
@@ -36,7 +37,7 @@ import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed, PLAIN } from "./parsed.ts";
+import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed, PLAIN, setSingle, wireBytes } from "./parsed.ts";
 import { setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
@@ -144,8 +145,7 @@ function readPacket(context: Context, records: Int32Array, r: number, link: Link
 function steerFrame(context: Context, records: Int32Array, r: number, p: Parsed): number {
   context.parsed = p;
   if (p.verdict !== OK || (records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) === 0) {
-    p.packets = 1;
-    p.sumField = -1;
+    setSingle(p);
     if (p.verdict === PLAIN) p.verdict = OK;
   }
   const verdict = steerPacket(context, p, records[r + RX_GSO_TYPE]!);
@@ -197,13 +197,13 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
     const mine = chain.count === 0 ? MINE : ownership(context.memory, p, t.self);
     if (mine === ASKED) return PENDING;
     if (mine === MINE) {
-      countService(context.counters, service, p.packets, p.end - p.ip);
+      countService(context.counters, service, p.packets, wireBytes(p));
       if (chain.count === 0) noteFlow(context.memory, p, t.self, udpMode(t, service) !== UDP_STATELESS);
       return deliver(context, gsoType);
     }
     dropFirst(chain);
   }
-  countService(context.counters, service, p.packets, p.end - p.ip);
+  countService(context.counters, service, p.packets, wireBytes(p));
   return sendAlong(context, chain);
 }
 
@@ -212,8 +212,7 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
  * super-segment. Returns OK, or the verdict when it contradicts the packet.
  */
 function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): number {
-  p.packets = 1;
-  p.sumField = -1;
+  setSingle(p);
   if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
     const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;
     const field = start + records[r + RX_CSUM_OFFSET]!;
@@ -236,5 +235,6 @@ function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): n
   p.headers = headers;
   p.segment = segment;
   p.packets = payload > segment ? Math.ceil(payload / segment) : 1;
+  p.cwrFirst = records[r + RX_FLAGS]! & RX_CWR_FIRST;
   return OK;
 }

@@ -15,6 +15,7 @@ import { GUE_HEADER, GUE_HOPS, gueHeaderLength, HOPS_IPV4, HOPS_IPV6, writeGue, 
 import type { Chain } from "./chain.ts";
 import { type Context, roomForOne } from "./context.ts";
 import { outerOverhead } from "./outer-overhead.ts";
+import { isTrain, wireBytes } from "./parsed.ts";
 import { appendIov, appendMessage, appendOpenSum } from "./queue.ts";
 import { sendTrain } from "./segment.ts";
 import { tooBig } from "./too-big.ts";
@@ -43,20 +44,20 @@ function sendWrapped(context: Context, host: number, gueLength: number): number 
   const { tables, parsed: p } = context;
   const family = outerFamily(tables, host);
   if (family === 0) return NO_HOST_LEFT;
-  const ip = p.ip;
-  const length = p.end - ip;
+  const train = isTrain(p);
+  const length = wireBytes(p);
   const packets = p.packets;
   const largest = packets > 1 ? p.headers + p.segment : length;
   const overhead = outerOverhead(family, gueLength);
   const room = tables.words[hostAt(tables, host) + HOST_MTU]! - overhead;
   if (largest > room) return tooBig(context, host, family, gueLength, room, FORWARDED);
 
-  if (packets > 1) {
+  if (train) {
     if (!sendTrain(context, host, family, gueLength)) return NO_ROOM;
   } else {
     if (!roomForOne(context)) return NO_ROOM;
     const queue = context.toPeers;
-    appendIov(queue, ip - gueLength, length + gueLength);
+    appendIov(queue, p.ip - gueLength, length + gueLength);
     appendMessage(queue, tables, host, family, p, 1, length + gueLength, 0);
     if (p.sumField >= 0) appendOpenSum(queue, p);
   }

@@ -21,7 +21,7 @@ import { sendAlong } from "./encap.ts";
 import { heldAt, heldClass, heldLength, heldRole, heldSince, hold, release } from "./held-fragments.ts";
 import { sendOn } from "./next-hop.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { createParsed, FRAGMENT_FIRST, FRAGMENT_LATER, type Parsed } from "./parsed.ts";
+import { createParsed, FRAGMENT_FIRST, FRAGMENT_LATER, type Parsed, setSingle } from "./parsed.ts";
 
 export const AS_DIRECTOR = 1;
 export const AS_TARGET = 2;
@@ -135,8 +135,7 @@ export function noteFirst(context: Context, verdict: number, role: number): void
 export function settleHeld(context: Context, patience = HELD_MS): void {
   const { held, parsed: p } = context;
   for (let i = 0; i < held.count; ) {
-    p.packets = 1;
-    p.sumField = -1;
+    setSingle(p);
     p.fragment = FRAGMENT_LATER;
     const verdict = again(context, i);
     if (verdict === FRAGMENT_ORPHAN && elapsed(context.clock, heldSince(held, i)) < patience) {

@@ -10,7 +10,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import { type Context, roomForPeers } from "./context.ts";
 import { maySend } from "./origin.ts";
-import { FRAGMENT_LATER, type Parsed } from "./parsed.ts";
+import { FRAGMENT_LATER, isTrain, type Parsed } from "./parsed.ts";
 import { appendIov } from "./queue.ts";
 
 const SENT = counterAt("icmpSent");
@@ -32,7 +32,7 @@ export function reportTooBig(context: Context, room: number): void {
   const { parsed: p, bytes: b, origin } = context;
   if (p.icmpError || p.fragment === FRAGMENT_LATER || !isSingle(b, p)) return;
   if (!maySend(origin, context.clock)) return;
-  const quoted = Math.min(p.packets > 1 ? p.headers + p.segment : p.end - p.ip, p.version === 4 ? LARGEST - 28 : LARGEST6 - 48);
+  const quoted = Math.min(isTrain(p) ? p.headers + p.segment : p.end - p.ip, p.version === 4 ? LARGEST - 28 : LARGEST6 - 48);
   if (!roomForPeers(context, 0, 0, 0, LARGEST6)) return;
   const queue = origin.sink.queue;
   if ((queue.count + 1) * UP_STRIDE > queue.records.length) return;
@@ -71,7 +71,7 @@ function writeNeeded(b: DataView, at: number, p: Parsed, quoted: number, room: n
   ipv4.writeIpv4(b, at, CONTROL, length, icmp.ICMP, destination, source);
   icmp.writeError(b, message, icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED, Math.max(LEAST_MTU, room));
   copy(b, p.ip, quote, quoted);
-  if (p.packets > 1) ipv4.setSegment(b, quote, p.headers + p.segment, ipv4.identification(b, quote));
+  if (isTrain(p)) ipv4.setSegment(b, quote, p.headers + p.segment, ipv4.identification(b, quote));
   icmp.setIcmpChecksum(b, message, complement(addBytes(b, message, length - ipv4.IPV4_HEADER, 0)));
   return length;
 }
@@ -86,7 +86,7 @@ function writeTooBig(b: DataView, at: number, p: Parsed, quoted: number, room: n
   copy(b, p.ip + ipv6.IPV6_SOURCE, at + ipv6.IPV6_DESTINATION, 16);
   icmp.writeError(b, message, icmp.PACKET_TOO_BIG6, 0, Math.max(LEAST_MTU6, room));
   copy(b, p.ip, quote, quoted);
-  if (p.packets > 1) ipv6.setPayloadLength(b, quote, p.headers + p.segment - ipv6.IPV6_HEADER);
+  if (isTrain(p)) ipv6.setPayloadLength(b, quote, p.headers + p.segment - ipv6.IPV6_HEADER);
   const sum = addBytes(b, message, payload, pseudoSum6(b, at, icmp.ICMPV6, payload));
   icmp.setIcmpChecksum(b, message, complement(sum));
   return ipv6.IPV6_HEADER + payload;

@@ -33,6 +33,14 @@ export interface Parsed extends FlowHash {
   /** With more than 1: payload bytes of each, and bytes of the headers in front of the payload, from the IP header on. */
   segment: number;
   headers: number;
+  /** Of a TCP super-segment, 1: CWR is for its first packet alone (RFC 3168); 0: for each that has it (RFC 9768). */
+  cwrFirst: number;
+  /**
+   * 1: the packet in hand is a run of a super-segment, the `packets` from number `first` on, and may be one. `end` is the
+   * run's, headers and `ip` are those of the whole. Else both are 0.
+   */
+  run: number;
+  first: number;
   /**
    * Checksum the sender's kernel left to the network card: where the sum starts and where it goes, offsets in the pool. The
    * field is -1 when the checksum is final.
@@ -52,6 +60,23 @@ export interface Parsed extends FlowHash {
   /** IP version in the second byte, protocol in the lowest. */
   kind: number;
 }
+
+/** Whether the packet in hand has to be taken apart: a super-segment, or a run of one. */
+export const isTrain = (p: Parsed): boolean => p.packets > 1 || p.run !== 0;
+
+/** Makes the packet in hand one whole packet with a final checksum. */
+export function setSingle(p: Parsed): void {
+  p.packets = 1;
+  p.run = 0;
+  p.first = 0;
+  p.sumField = -1;
+}
+
+/** Of a super-segment or a run of one: where the payload of its packet number `i` begins. */
+export const payloadAt = (p: Parsed, i: number): number => p.ip + p.headers + (p.first + i) * p.segment;
+
+/** Bytes of the packet in hand as on the wire, where each packet of a super-segment has headers of its own. */
+export const wireBytes = (p: Parsed): number => (isTrain(p) ? p.end - payloadAt(p, 0) + p.packets * p.headers : p.end - p.ip);
 
 /** In place of the verdict OK: TCP that is not a SYN, one whole packet with a final checksum. */
 export const PLAIN = -1;
@@ -94,6 +119,9 @@ const blank = (): Parsed => ({
   verdict: 0,
   segment: 0,
   headers: 0,
+  cwrFirst: 0,
+  run: 0,
+  first: 0,
   sumStart: 0,
   sumField: -1,
   icmpError: false,

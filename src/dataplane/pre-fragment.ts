@@ -14,6 +14,7 @@ import { TCP, TCP_CHECKSUM } from "../wire/tcp.ts";
 import { UDP, UDP_CHECKSUM } from "../wire/udp.ts";
 import { type Context, roomForPeers } from "./context.ts";
 import { outerOverhead } from "./outer-overhead.ts";
+import { isTrain, payloadAt } from "./parsed.ts";
 import { appendIov, appendMessage, appendOpenSum } from "./queue.ts";
 import { pseudoSum, writeSegmentHeaders } from "./segment.ts";
 
@@ -29,6 +30,9 @@ interface Payload {
   secondLength: number;
 }
 const payload: Payload = { first: 0, firstLength: 0, second: 0, secondLength: 0 };
+
+/** What has been queued of the frame in hand: fragments, and their bytes from the inner IP header on. */
+const queued = { fragments: 0, bytes: 0 };
 
 /**
  * Queues the packet in hand, IPv4 without DF, for a host in fragments of at most `room` bytes each; of a super-segment every
@@ -48,31 +52,32 @@ export function sendFragments(
   // Checksums are made anew below: a header that came in damaged must not leave as a good one.
   if (!ipv4ChecksumGood(b, p.ip, header)) return MALFORMED;
   const packets = p.packets;
-  const headers = packets > 1 ? p.headers : 0;
-  const largest = packets > 1 ? p.headers + p.segment : p.end - p.ip;
-  const messages = packets * (1 + Math.ceil((largest - header) / piece(room, header)));
-  if (!roomForPeers(context, messages, 3 * messages, packets, packets * headers + messages * (gueLength + LONGEST_HEADER))) {
-    return NO_ROOM;
-  }
-  const before = context.toPeers.count;
-  let bytes = 0;
-  if (packets > 1) {
+  const train = isTrain(p);
+  const headers = train ? p.headers : 0;
+  const largest = train ? p.headers + p.segment : p.end - p.ip;
+  const messages = 1 + Math.ceil((largest - header) / piece(room, header));
+  const scratch = headers + messages * (gueLength + LONGEST_HEADER);
+  queued.fragments = 0;
+  queued.bytes = 0;
+  if (train) {
     const pseudo = pseudoSum(b, p);
     for (let i = 0; i < packets; i++) {
+      if (!roomForPeers(context, messages, 3 * messages, 1, scratch)) return NO_ROOM;
       const ip = context.scratchNext;
       context.scratchNext = ip + headers;
-      const data = p.ip + headers + i * p.segment;
+      const data = payloadAt(p, i);
       setPayload(ip + header, headers - header, data, Math.min(p.segment, p.end - data));
       writeSegmentHeaders(b, p, i, ip, pseudo);
       appendSegmentSum(context, ip + p.l4 - p.ip);
-      bytes += sendPacket(context, host, family, gueLength, room, ip);
+      sendPacket(context, host, family, gueLength, room, ip);
     }
   } else {
+    if (!roomForPeers(context, messages, 3 * messages, 1, scratch)) return NO_ROOM;
     setPayload(p.ip + header, p.end - p.ip - header, 0, 0);
     if (p.sumField >= 0) appendOpenSum(context.toPeers, p);
-    bytes = sendPacket(context, host, family, gueLength, room, p.ip);
+    sendPacket(context, host, family, gueLength, room, p.ip);
   }
-  const fragments = context.toPeers.count - before;
+  const { fragments, bytes } = queued;
   countSent(context.counters, host, fragments, bytes + fragments * outerOverhead(family, gueLength));
   return sent;
 }
@@ -100,12 +105,11 @@ function appendSegmentSum(context: Context, l4: number): void {
   s[job + SUM_ZERO_AS_ONES] = p.protocol === UDP ? 1 : 0;
 }
 
-/** Queues the fragments of the packet whose IPv4 header is at `ip` and whose rest is `payload`. Returns their bytes. */
-function sendPacket(context: Context, host: number, family: number, gueLength: number, room: number, ip: number): number {
+/** Queues the fragments of the packet whose IPv4 header is at `ip` and whose rest is `payload`; there is room. */
+function sendPacket(context: Context, host: number, family: number, gueLength: number, room: number, ip: number): void {
   const { parsed: p, bytes: b, tables, toPeers: queue } = context;
   const length = payload.firstLength + payload.secondLength;
   const own = ipv4.fragmentBits(b, ip);
-  let bytes = 0;
   for (let at = 0; at < length || at === 0; ) {
     const gue = context.scratchNext;
     const fragment = gue + gueLength;
@@ -120,11 +124,11 @@ function sendPacket(context: Context, host: number, family: number, gueLength: n
     appendIov(queue, gue, gueLength + header);
     appendPayload(context, at, size);
     appendMessage(queue, tables, host, family, p, queue.iovCount - before, gueLength + header + size, 0);
-    bytes += header + size;
+    queued.fragments++;
+    queued.bytes += header + size;
     at += size;
     if (last) break;
   }
-  return bytes;
 }
 
 /** Appends what gathers `size` bytes of the payload from byte `at` on. */

@@ -16,7 +16,7 @@ import { AS_TARGET, judgeFragment, noteFirst } from "./fragments.ts";
 import { sendOn } from "./next-hop.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { FRAGMENT_FIRST, FRAGMENT_NONE } from "./parsed.ts";
+import { FRAGMENT_FIRST, FRAGMENT_NONE, setSingle } from "./parsed.ts";
 
 const MESSAGES = counterAt("gueMessages");
 const PACKETS = counterAt("guePackets");
@@ -69,8 +69,7 @@ function receiveRecord(context: Context, records: Int32Array, r: number, peer: n
 /** Takes in one datagram and counts its verdict, or has it wait for an answer. */
 function receiveDatagram(context: Context, gue: number, length: number, trafficClass: number): void {
   const p = context.parsed;
-  p.packets = 1;
-  p.sumField = -1;
+  setSingle(p);
   p.fragment = FRAGMENT_NONE;
   const verdict = receivePacket(context, gue, length, trafficClass);
   if (verdict !== PENDING) {

@@ -20,7 +20,7 @@ export const RX_OFFSET = 0;
 export const RX_LENGTH = 1;
 /** RX_FLAG_* bits. */
 export const RX_FLAGS = 2;
-/** VIRTIO_NET_HDR_GSO_* type without the ECN bit; 0 when the frame is one packet. */
+/** VIRTIO_NET_HDR_GSO_* type without the ECN bit, which is RX_CWR_FIRST; 0 when the frame is one packet. */
 export const RX_GSO_TYPE = 3;
 /** TCP or UDP payload bytes per segment of a GSO frame; for UDP_GRO the bytes of each datagram but the last; else 0. */
 export const RX_GSO_SIZE = 4;
@@ -37,6 +37,11 @@ export const RX_STRIDE = 12;
 export const RX_NEEDS_CSUM = 1;
 /** The frame was longer than its slot. */
 export const RX_TRUNCATED = 2;
+/**
+ * Of the packets of a TCP super-segment only the first has the CWR flag that the frame has, as RFC 3168 wants
+ * (VIRTIO_NET_HDR_GSO_ECN). Without it each packet has the frame's flags: CWR is then a bit of the ACE field (RFC 9768).
+ */
+export const RX_CWR_FIRST = 4;
 
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
@@ -77,7 +82,7 @@ export const TX_STRIDE = 12;
 export const UP_IOV_START = 0;
 export const UP_IOV_COUNT = 1;
 export const UP_LENGTH = 2;
-/** As in the virtio header that goes in front: RX_FLAGS, GSO type and size, checksum start and offset from the IP header. */
+/** As in the virtio header that goes in front: RX_NEEDS_CSUM and RX_CWR_FIRST, GSO type and size, checksum start and offset from the IP header. */
 export const UP_FLAGS = 3;
 export const UP_GSO_TYPE = 4;
 export const UP_GSO_SIZE = 5;

@@ -9,6 +9,7 @@ import {
   GSO_UDP_L4,
   RX_CSUM_OFFSET,
   RX_CSUM_START,
+  RX_CWR_FIRST,
   RX_FLAGS,
   RX_GSO_SIZE,
   RX_GSO_TYPE,
@@ -23,6 +24,7 @@ const spec = configTables(configOf(CONFIG), HOST);
 const FIN = 0x01;
 const PSH = 0x08;
 const ACK = 0x10;
+const ECE = 0x40;
 const CWR = 0x80;
 
 interface Train {
@@ -31,6 +33,8 @@ interface Train {
   readonly payload: Uint8Array;
   readonly segment: number;
   readonly flags: number;
+  /** CWR is for the first packet alone; else each has it. */
+  readonly cwrFirst: boolean;
   readonly options: Uint8Array;
   readonly sequence: number;
   readonly id: number;
@@ -50,7 +54,7 @@ function naive(t: Train): Uint8Array[] {
     if (t.protocol === "udp") return make.udp(from, to, payload, ip);
     let flags = t.flags;
     if (i < count - 1) flags &= ~(FIN | PSH);
-    if (i > 0) flags &= ~CWR;
+    if (i > 0 && t.cwrFirst) flags &= ~CWR;
     return make.tcp(from, to, payload, { flags, sequence: (t.sequence + i * t.segment) >>> 0, options: t.options, ip });
   });
 }
@@ -73,7 +77,7 @@ function superFrame(t: Train): { frame: Uint8Array; offloads: Record<number, num
   frame.set([sum >> 8, sum & 255], l4 + field);
   const type = t.protocol === "udp" ? GSO_UDP_L4 : t.family === IPV4 ? GSO_TCPV4 : GSO_TCPV6;
   const offloads = {
-    [RX_FLAGS]: RX_NEEDS_CSUM,
+    [RX_FLAGS]: RX_NEEDS_CSUM | (t.cwrFirst ? RX_CWR_FIRST : 0),
     [RX_GSO_TYPE]: type,
     [RX_GSO_SIZE]: t.segment,
     [RX_CSUM_START]: l4,
@@ -93,6 +97,7 @@ const plain = (family: Family, protocol: "tcp" | "udp", length: number, segment:
   payload: make.filler(length),
   segment,
   flags: ACK | PSH,
+  cwrFirst: false,
   options: make.bytes(),
   sequence: 0xffff_f000,
   id: 0xfffe,
@@ -129,11 +134,28 @@ test("random trains equal the naive segmentation", () => {
         1 + random(Math.min(60_000, segment * 120)),
         segment,
       ),
-      flags: ACK | (random(2) * FIN) | (random(2) * PSH) | (random(2) * CWR),
+      flags: ACK | (random(2) * FIN) | (random(2) * PSH) | (random(2) * CWR) | (random(2) * ECE),
+      cwrFirst: random(2) === 0,
       options: make.filler(4 * random(11)),
       sequence: random(2 ** 32),
       id: random(65_536),
     });
+  }
+});
+
+test("all packets of an AccECN sender keep its ACE field (RFC 9768); RFC 3168's CWR stays with the first", () => {
+  for (const family of [IPV4, IPV6]) {
+    for (let ace = 0; ace < 8; ace++) {
+      for (const cwrFirst of [false, true]) {
+        const train = { ...plain(family, "tcp", 3000, 1000), cwrFirst, flags: ACK | ((ace & 3) << 6) };
+        const { frame, offloads } = superFrame(train);
+        const l4 = family === IPV4 ? 20 : 40;
+        frame[l4 + 12]! |= ace >> 2; // AE
+        const out = new OfflineHost(spec, "director").take(frame, offloads).map(innerOf);
+        const aces = out.map((p) => ((p[l4 + 12]! & 1) << 2) | (p[l4 + 13]! >> 6));
+        assert.deepEqual(aces, cwrFirst ? [ace, ace & 5, ace & 5] : [ace, ace, ace]);
+      }
+    }
   }
 });
 

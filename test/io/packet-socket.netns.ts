@@ -10,6 +10,7 @@ import {
   LINK_ETHERNET,
   RX_CSUM_OFFSET,
   RX_CSUM_START,
+  RX_CWR_FIRST,
   RX_FLAGS,
   RX_GSO_SIZE,
   RX_GSO_TYPE,
@@ -99,11 +100,11 @@ function open(filter: Uint8Array | null, group = -1, first = 0, slotSize = SLOT)
   return { fd, source: new PacketSocketSource(fd, LINK_ETHERNET, pool, first, slotSize, SLOTS) };
 }
 
-for (const [family, source, destination, type] of [
-  [4, "10.8.0.2", "10.9.0.2", GSO_TCPV4],
-  [6, "fd00:8::2", "fd00:9::2", GSO_TCPV6],
+for (const [family, source, destination, type, cwr] of [
+  [4, "10.8.0.2", "10.9.0.2", GSO_TCPV4, 0],
+  [6, "fd00:8::2", "fd00:9::2", GSO_TCPV6, RX_CWR_FIRST],
 ] as const) {
-  test(`a TCP super-segment of IPv${family} comes whole, with a checksum to finish`, async () => {
+  test(`a TCP super-segment of IPv${family} comes whole, with a checksum to finish and what it says of CWR (${cwr})`, async () => {
     const { fd, source: packets } = open(family === 4 ? filterFor(0x0a090002) : filterFor(null));
     const packet = rawPacket({
       source,
@@ -116,7 +117,7 @@ for (const [family, source, destination, type] of [
     });
     const headers = packet.ipLength + packet.l4Length;
     writer.up([packet.bytes.subarray(0, headers), packet.bytes.subarray(headers)], {
-      flags: RX_NEEDS_CSUM,
+      flags: RX_NEEDS_CSUM | cwr,
       type,
       size: 1400,
       start: packet.ipLength,
@@ -130,7 +131,7 @@ for (const [family, source, destination, type] of [
     const offset = record[RX_OFFSET]!;
     assert.equal(offset, HEADROOM);
     assert.equal(record[RX_LENGTH], ETHERNET + packet.bytes.length);
-    assert.equal(record[RX_FLAGS], RX_NEEDS_CSUM);
+    assert.equal(record[RX_FLAGS], RX_NEEDS_CSUM | cwr);
     assert.equal(record[RX_GSO_TYPE], type);
     assert.equal(record[RX_GSO_SIZE], 1400);
     assert.equal(record[RX_CSUM_START], ETHERNET + packet.ipLength);
