@@ -46,7 +46,7 @@ export function setChain(chain: Chain, m: FlowMemory, t: Tables, service: number
   chain.count = 0;
   const protocol = p.kind & 0xff;
   const remembers = m.directs && (protocol === TCP || protocol === UDP);
-  const entry = remembers ? findOrPlace(m.flows, p.hash, p.hash2, m.now) : 0;
+  const entry = remembers ? findOrPlace(m.flows, p.hash, p.hash2, m.now, isSyn(p)) : 0;
   if (entry > 0 && (!isSyn(p) || isHalfOpen(m.flows, entry, m.now))) {
     const host = flowHost(m.flows, entry);
     if (isAlive(t, host)) {

@@ -117,7 +117,8 @@ export class AskedHost {
   #setFlow(known: KnownFlow | null): void {
     const flows = this.#flows;
     flows.words.fill(0);
-    flows.budget = flows.rate;
+    // A new second, with all of its budget.
+    flows.second = 0;
     if (known === null) return;
     const { hash, hash2, host, certain, seen } = known;
     rememberFlow(flows, hash, hash2, host, certain, seen);

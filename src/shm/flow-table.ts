@@ -39,8 +39,10 @@ const VOUCHED = HOST_MASK | USED | CERTAIN;
 const IDLE_LIMIT = 3600;
 /** Seconds within which a packet that begins a flow is taken for one that is sent again: Linux does after 1, 3 and 7. */
 const OPENING = 10;
-/** Seconds without a packet after which an established flow may make room for another. */
+/** Seconds without a packet after which an established flow may make room for another; one that is a guess makes room after OPENING. */
 const IDLE_EVICTABLE = 120;
+/** Guesses may use this share of the rate of new entries, which is theirs alone: a flood of them takes nothing from flows that begin. */
+const GUESSES = 0.25;
 
 /** Bytes of a table that tracks `flows` flows; a quarter to a half of the entries stay free. */
 export function flowTableBytes(flows: number): number {
@@ -53,20 +55,23 @@ export interface FlowTable {
   readonly words: Int32Array;
   /** Set of a flow: the top bits of its second hash. */
   readonly shift: number;
-  /** New entries this worker may still make in the second `second`; `rate` is what it gets for each. */
+  /** New entries this worker may still make in the second `second`, certain ones and guesses; `rate` is what it gets for certain ones. */
   readonly rate: number;
   budget: number;
+  guesses: number;
   second: number;
   /** What fetchLines read, kept so that no compiler leaves it out. */
   touched: number;
 }
 
-/** A worker's view of a table in a buffer of flowTableBytes(); it makes at most `rate` new entries a second. */
+/** A worker's view of a table in a buffer of flowTableBytes(); it makes at most `rate` new certain entries a second, and a quarter as many guesses. */
 export function viewFlows(buffer: ArrayBufferLike, rate: number): FlowTable {
   const words = new Int32Array(buffer);
   const sets = (words.length - FIRST_SET) / SET_WORDS;
-  return { words, shift: 32 - Math.log2(sets), rate, budget: rate, second: 0, touched: 0 };
+  return { words, shift: 32 - Math.log2(sets), rate, budget: rate, guesses: guessesOf(rate), second: 0, touched: 0 };
 }
+
+const guessesOf = (rate: number): number => Math.ceil(rate * GUESSES);
 
 /** Which numbering of hosts the entries are in; another one makes them worthless. */
 export const flowsEpoch = (buffer: ArrayBufferLike): number => new Int32Array(buffer)[EPOCH]!;
@@ -141,8 +146,8 @@ export function touchFlow(f: FlowTable, entry: number, now: number): void {
 }
 
 /**
- * Remembers a flow, also one that belongs to another host now. Returns false when there is no room for
- * it: its set is full of established flows, or too many new ones have come within the second.
+ * Remembers a flow, also one that belongs to another host now. Returns false when there is no room for it: its set is full (see
+ * findOrPlace), or too many new ones have come within the second; guesses are counted apart.
  */
 export const rememberFlow = (
   f: FlowTable,
@@ -152,9 +157,9 @@ export const rememberFlow = (
   certain: boolean,
   now: number,
   udp = false,
-): boolean => rememberAt(f, findOrPlace(f, hash, hash2, now), hash, hash2, host, certain, now, udp);
+): boolean => rememberAt(f, findOrPlace(f, hash, hash2, now, certain), hash, hash2, host, certain, now, udp);
 
-/** The same at the place that findOrPlace gave, found or free. */
+/** The same at the place that findOrPlace gave for an entry as certain as this one, found or free. */
 export function rememberAt(
   f: FlowTable,
   found: number,
@@ -168,9 +173,11 @@ export function rememberAt(
   if (now !== f.second) {
     f.second = now;
     f.budget = f.rate;
+    f.guesses = guessesOf(f.rate);
   }
-  if (f.budget <= 0 || found === 0) return false;
-  f.budget--;
+  if (found === 0 || (certain ? f.budget : f.guesses) <= 0) return false;
+  if (certain) f.budget--;
+  else f.guesses--;
   const entry = found < 0 ? ~found : found;
   const w = f.words;
   const info = host | USED | (certain ? CERTAIN : 0) | (udp ? DATAGRAMS : 0);
@@ -183,13 +190,17 @@ export function rememberAt(
 }
 
 /**
- * Entry of the flow as findFlow gives it, always above 0. Else the place where it can be remembered, inverted: its own
- * that has expired; else a free or expired one; else of the flows seen once the oldest; else an established idle one. 0 when there is none.
+ * Entry of the flow as findFlow gives it, always above 0. Else the place where it can be remembered, inverted: its own that has
+ * expired; else a free or expired one; else the oldest of the guesses that were seen once or not for OPENING. For an entry that is to
+ * be `certain`, else the oldest of the certain ones seen once; else the oldest guess; else an established flow that is idle. 0 when
+ * there is none: a guess takes no place from what is certain.
  */
-export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: number): number {
+export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: number, certain: boolean): number {
   const w = f.words;
   const line = firstLine(f, hash, hash2);
+  let weak = -1;
   let once = -1;
+  let held = -1;
   let idle = -1;
   let free = -1;
   for (let turn = 0; turn <= LINE_WORDS; turn += LINE_WORDS) {
@@ -203,12 +214,18 @@ export function findOrPlace(f: FlowTable, hash: number, hash2: number, now: numb
         return now - seen > IDLE_LIMIT ? ~i : i;
       } else if (now - seen > IDLE_LIMIT) {
         if (free < 0) free = i;
+      } else if ((info & CERTAIN) === 0) {
+        if ((info & ESTABLISHED) !== 0 && now - seen <= OPENING) {
+          if (held < 0 || seen < w[held + SEEN]!) held = i;
+        } else if (weak < 0 || seen < w[weak + SEEN]!) weak = i;
       } else if ((info & ESTABLISHED) === 0) {
         if (once < 0 || seen < w[once + SEEN]!) once = i;
       } else if (now - seen > IDLE_EVICTABLE && (idle < 0 || seen < w[idle + SEEN]!)) idle = i;
     }
   }
-  return ~(free >= 0 ? free : once >= 0 ? once : idle);
+  const spare = free >= 0 ? free : weak;
+  if (spare >= 0 || !certain) return ~spare;
+  return ~(once >= 0 ? once : held >= 0 ? held : idle);
 }
 
 /** Entries in use, by state; reads the whole table. */

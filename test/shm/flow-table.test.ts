@@ -75,12 +75,58 @@ test("of flows seen once the oldest makes room; a set full of busy flows takes n
   assert.equal(rememberFlow(f, 99, 0x12340000 + 99, 1, true, NOW + 200), true, "idle flows make room in the end");
 });
 
-test("the rate of new entries is bounded", () => {
-  const f = table(1000, 5);
-  const made = (second: number): number =>
-    Array.from({ length: 20 }, (_, i) => rememberFlow(f, second * 100 + i, i << 20, 1, false, second)).filter(Boolean).length;
-  assert.equal(made(NOW), 5);
-  assert.equal(made(NOW + 1), 5);
+test("the rate of new entries is bounded; guesses have a quarter of it, for themselves", () => {
+  const f = table(1000, 8);
+  let flow = 0;
+  const made = (certain: boolean): number =>
+    Array.from({ length: 20 }, () => rememberFlow(f, ++flow, flow << 20, 1, certain, NOW)).filter(Boolean).length;
+  assert.deepEqual([made(false), made(true), made(false), made(true)], [2, 8, 0, 0]);
+  assert.ok(rememberFlow(f, ++flow, flow << 20, 1, true, NOW + 1), "the next second brings more");
+});
+
+test("a flood of guesses, seen once or twice, takes no place from what is certain, and makes room for it", () => {
+  const random = seededRandom(10);
+  const some = (n: number) => Array.from({ length: n }, (): [number, number] => [random(2 ** 32) | 0, random(2 ** 32) | 0]);
+  for (const twice of [false, true]) {
+    // As an agent has it: a tenth of the table a second, so a fortieth of guesses.
+    const f = table(1000, 100);
+    const held = (flows: readonly [number, number][], now: number) =>
+      flows.filter(([a, b]) => {
+        const entry = findFlow(f, a, b, now);
+        return entry >= 0 && flowCertain(f, entry);
+      }).length;
+    const certain: [number, number][] = [];
+    let entered = 0;
+    for (let now = NOW; now < NOW + 100; now++) {
+      for (const [a, b] of some(2000)) {
+        if (rememberFlow(f, a, b, 1, false, now) && twice) touchFlow(f, findFlow(f, a, b, now), now);
+      }
+      for (const [a, b] of some(8)) {
+        certain.push([a, b]);
+        if (rememberFlow(f, a, b, 2, true, now)) entered++;
+      }
+    }
+    assert.equal(entered, 800, "a flow that begins always finds room");
+    assert.ok(held(certain, NOW + 100) > 780, `${held(certain, NOW + 100)} of 800 are still there`);
+  }
+});
+
+test("a guess that goes on stays while a flow that begins can have another place", () => {
+  const f = table(8);
+  const [goesOn, stale, ...rest] = inOneSet(9) as [[number, number], [number, number], ...[number, number][]];
+  for (const flow of [goesOn, stale]) {
+    rememberFlow(f, ...flow, 1, false, NOW);
+    touchFlow(f, findFlow(f, ...flow, NOW), NOW);
+  }
+  for (const flow of rest.slice(0, 6)) rememberFlow(f, ...flow, 2, true, NOW + 5);
+  touchFlow(f, findFlow(f, ...goesOn, NOW + 12), NOW + 12);
+  rememberFlow(f, ...rest[6]!, 3, true, NOW + 12);
+  assert.equal(findFlow(f, ...stale, NOW + 12), -1, "the one that was not seen for 10 s is gone");
+  assert.notEqual(findFlow(f, ...goesOn, NOW + 12), -1);
+  for (const flow of rest.slice(0, 7)) touchFlow(f, findFlow(f, ...flow, NOW + 12), NOW + 12);
+  assert.equal(rememberFlow(f, 99, 0x12340000 + 99, 1, false, NOW + 12), false, "not for another guess");
+  assert.equal(rememberFlow(f, 99, 0x12340000 + 99, 1, true, NOW + 12), true);
+  assert.equal(findFlow(f, ...goesOn, NOW + 12), -1);
 });
 
 test("an entry put together from two writers' words matches neither flow", () => {
