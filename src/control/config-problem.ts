@@ -18,9 +18,17 @@ export const MISSING = "is missing";
 export const formatPath = (path: Path): string =>
   path.map((step, i) => (typeof step === "number" ? `[${step}]` : i === 0 ? step : `.${step}`)).join("");
 
-/** A value from a config, short enough for a line. */
+/** Control characters that JSON leaves as they are, and marks that turn the direction of text: a terminal obeys them. */
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A value from a config, short enough for a line, and nothing but printable characters. Never throws. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = (JSON.stringify(value) ?? String(value)).replace(UNPRINTABLE, "?");
+  } catch {
+    text = `a ${typeof value} that refers to itself`;
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

@@ -204,8 +204,19 @@ export function parseConfig(text: string, file: string): ConfigResult {
   return "errors" in yaml ? yaml : parseParts(yaml.raw, () => file);
 }
 
-/** Puts a config together from its parts; `fileOf` names the file that a part is from. */
+/**
+ * Puts a config together from its parts; `fileOf` names the file that a part is from. Never throws: a text from the store must not end
+ * the agents that read it, whatever fault of ours it meets.
+ */
 export function parseParts(raw: Record<string, unknown>, fileOf: (part: string) => string): ConfigResult {
+  try {
+    return configOf(raw, fileOf);
+  } catch (error) {
+    return { errors: [`${fileOf("hosts")}: cannot be read: ${(error as Error).message} (a fault of hafl: please report it)`] };
+  }
+}
+
+function configOf(raw: Record<string, unknown>, fileOf: (part: string) => string): ConfigResult {
   const reader = new PartReader(raw);
   const [cluster, seed] = [reader.one("cluster"), reader.one("seed")];
   const hosts = reader.list("hosts").map(({ dip, ...host }) => (dip === undefined ? host : { ...host, dips: dip }));
