@@ -66,28 +66,55 @@ function search(segments: readonly Segment[]): readonly Instruction[] {
   return [op(JUMP_AT_LEAST, at, 0, 1), op(JUMP, below.length), ...below, ...above];
 }
 
+/** Values of one address word, from `from` up to but not including `to`. */
+interface Run {
+  readonly from: number;
+  readonly to: number;
+  /** Prefixes that go on in the next word; null: all addresses of the run match. */
+  readonly longer: Prefix[] | null;
+}
+
+/** The values of address word `word` that prefixes begin with, in order and disjoint. n log n: there may be 10,000 prefixes. */
+function runsOf(prefixes: readonly Prefix[], word: number): Run[] {
+  const runs: Run[] = [];
+  const longer = new Map<number, Prefix[]>();
+  for (const prefix of prefixes) {
+    const from = prefix.address.words[word]!;
+    const bits = mappedLength(prefix) - 32 * word;
+    const same = longer.get(from);
+    if (bits <= 32) runs.push({ from, to: from + 2 ** (32 - bits), longer: null });
+    else if (same !== undefined) same.push(prefix);
+    else longer.set(from, [prefix]);
+  }
+  for (const [from, within] of longer) runs.push({ from, to: from + 1, longer: within });
+  // Prefixes are disjoint or one holds the other: the widest run comes first, and those within it are left out.
+  runs.sort((a, b) => a.from - b.from || b.to - a.to || (a.longer === null ? -1 : 1));
+  let end = 0;
+  return runs.filter(({ from, to }) => {
+    if (from < end) return false;
+    end = to;
+    return true;
+  });
+}
+
 /**
  * Matches address words from `word` on, given the prefixes that agree with the words before. X holds the offset of the
  * IP header; `destination` is that of the address word 0 in it.
  */
 function matchWord(prefixes: readonly Prefix[], word: number, destination: number): readonly Instruction[] {
   if (prefixes.length === 0) return REJECT;
-  const bitsLeft = (p: Prefix): number => mappedLength(p) - 32 * word;
-  if (prefixes.some((p) => bitsLeft(p) <= 0)) return ACCEPT;
-  const value = (p: Prefix): number => p.address.words[word]!;
-  const end = (p: Prefix): number => value(p) + 2 ** (32 - Math.min(32, bitsLeft(p)));
-  const whole = prefixes.filter((p) => bitsLeft(p) <= 32);
-  const longer = prefixes.filter((p) => bitsLeft(p) > 32);
-  const bounds = [...new Set([0, ...prefixes.flatMap((p) => [value(p), end(p)])])]
-    .filter((at) => at < 2 ** 32)
-    .sort((a, b) => a - b);
+  if (prefixes.some((p) => mappedLength(p) <= 32 * word)) return ACCEPT;
   const segments: Segment[] = [];
-  for (const from of bounds) {
-    const covered = whole.some((p) => value(p) <= from && from < end(p));
-    const within = longer.filter((p) => value(p) === from);
-    const code = covered ? ACCEPT : within.length === 0 ? REJECT : matchWord(within, word + 1, destination);
+  const add = (from: number, code: readonly Instruction[]): void => {
     if (segments.at(-1)?.code !== code) segments.push({ from, code });
+  };
+  let end = 0;
+  for (const { from, to, longer } of runsOf(prefixes, word)) {
+    if (from > end) add(end, REJECT);
+    add(from, longer === null ? ACCEPT : matchWord(longer, word + 1, destination));
+    end = to;
   }
+  if (end < 2 ** 32) add(end, REJECT);
   return [op(LD_WORD_AT_X, destination + 4 * word), ...search(segments)];
 }
 

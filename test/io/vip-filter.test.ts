@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LINK_ETHERNET, LINK_RAW } from "../../src/io/packet-io.ts";
 import { MAX_INSTRUCTIONS, vipFilter } from "../../src/io/vip-filter.ts";
-import { type Address, contains, parseAddress, parsePrefix, writeAddress } from "../../src/wire/address.ts";
+import { type Address, contains, type Prefix, parseAddress, parsePrefix, writeAddress } from "../../src/wire/address.ts";
 import { runBpf } from "../support/bpf.ts";
 
 const HOST = { packetType: 0 };
@@ -90,6 +90,27 @@ test("many VIPs are found by search; more than fit let all IP through", () => {
   const open = filter(many(2000));
   assert.ok(open.length / 8 < 100);
   assert.ok(passes(open, frame("203.0.113.1")) && passes(open, frame("2001:db8::77")));
+});
+
+test("10,000 VIPs: each is looked at a few times, not once for each of the others", () => {
+  let looks = 0;
+  const counted = (text: string): Prefix => {
+    const { address, length } = parsePrefix(text)!;
+    return {
+      length,
+      get address() {
+        looks++;
+        return address;
+      },
+    };
+  };
+  const ipv4 = Array.from({ length: 5000 }, (_, i) => counted(`198.18.${i >> 8}.${i & 255}`));
+  const ipv6 = Array.from({ length: 5000 }, (_, i) => counted(`2001:db8:1::${i.toString(16)}`));
+  const program = vipFilter([...ipv4, ...ipv6], LINK_RAW);
+  assert.ok(looks <= 50 * 10_000, `${looks} looks`);
+  assert.ok(program.length / 8 < 100, "VIPs in a row are a range");
+  assert.ok(passes(program, frame("198.18.19.135", [], LINK_RAW)) && passes(program, frame("2001:db8:1::1387", [], LINK_RAW)));
+  assert.ok(!passes(program, frame("198.18.19.136", [], LINK_RAW)) && !passes(program, frame("2001:db8:1::1388", [], LINK_RAW)));
 });
 
 test("agrees with the prefixes themselves on seeded random ones", () => {
