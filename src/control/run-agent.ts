@@ -1,10 +1,12 @@
 /** An agent's life as a process: signals, crashes, changes of its config file, and its end. */
 import type { Logger } from "pino";
+import { hotBuild } from "../io/bundled.ts";
 import { Agent } from "./agent.ts";
 import type { AgentOptions } from "./agent-place.ts";
 import { type AttendantFactory, Attendants } from "./attendant.ts";
 import { FitnessBoard } from "./fitness.ts";
 import { type Takeover, takeOver } from "./takeover.ts";
+import { VERSION } from "./version.ts";
 
 /** Told to stop before there was anything to stop. */
 class Told extends Error {}
@@ -82,7 +84,10 @@ export async function runAgent(
       await agent.start(died);
     }
     ready = true;
-    log.info({ ready: true, ...agent.facts, generation: agent.generation, ...more }, text);
+    const { build, notBundled } = hotBuild("dataplane/worker.ts");
+    if (notBundled !== null) log.warn({ build }, notBundled);
+    const program = { version: VERSION, build, node: process.version };
+    log.info({ ready: true, ...program, ...agent.facts, generation: agent.generation, ...more }, text);
     if (takeover) agent.settle(died);
     agent.listen(() => {
       handedOver = true;

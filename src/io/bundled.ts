@@ -2,28 +2,49 @@
  * How programs with the hot path in them are run: as bundles (see build/bundle.ts), and compiled by V8 with all stages in one
  * function. Over separate modules, and with V8's own limits, a packet costs three times as much.
  */
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
+import { readManifest, staleBundle } from "./hot-build.ts";
 
 const MODULES = new URL("../", import.meta.url);
 const BUNDLES = new URL("../../bundle/", import.meta.url);
 
+/** Why the bundle of a program is not run, null where it is; looked at once in a process. */
+const stale = new Map<string, string | null>();
+
+function whyStale(file: string): string | null {
+  if (!stale.has(file)) stale.set(file, staleBundle(file, BUNDLES, MODULES));
+  return stale.get(file)!;
+}
+
+const compiled = (path: string): string => path.replace(/\.ts$/, ".js");
+
 /**
  * The program at `path` below src/, as a file of JavaScript to be imported or started as a worker: its bundle, or the module
- * itself when something was compiled after the bundle.
+ * itself when modules have changed since the bundle was made.
  */
 export function hotProgram(path: string): URL {
   allowInlining();
-  const file = path.replace(/\.ts$/, ".js");
-  const bundle = new URL(file, BUNDLES);
-  return existsSync(bundle) && statSync(bundle).mtimeMs >= newestModule() ? bundle : new URL(file, MODULES);
+  const file = compiled(path);
+  return new URL(file, whyStale(file) === null ? BUNDLES : MODULES);
 }
 
-function newestModule(): number {
-  const folder = fileURLToPath(MODULES);
-  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".js"));
-  return names.reduce((newest, name) => Math.max(newest, statSync(`${folder}/${name}`).mtimeMs), 0);
+/** Which build of the program at `path` below src/ runs, for a log. */
+export interface HotBuild {
+  /** Name of the build; null: there is none. */
+  readonly build: string | null;
+  /** Why its bundle is not what runs, with the remedy; null: it is. */
+  readonly notBundled: string | null;
+}
+
+export function hotBuild(path: string): HotBuild {
+  const why = whyStale(compiled(path));
+  return {
+    build: readManifest(BUNDLES)?.id ?? null,
+    notBundled:
+      why === null
+        ? null
+        : `${compiled(path)} runs from separate modules, up to three times slower: of its bundle, ${why} (npm run build)`,
+  };
 }
 
 /**
