@@ -19,6 +19,7 @@ NAPI_MODULE_INIT() {
       FUNCTION("testOffloads", test_offloads),
       FUNCTION("close", close_descriptor),
       FUNCTION("createReceiver", create_receiver),
+      FUNCTION("addLargeSlots", add_large_slots),
       FUNCTION("receive", receive_burst),
       FUNCTION("createGueSink", create_gue_sink),
       FUNCTION("createTunSink", create_tun_sink),

@@ -26,11 +26,19 @@ struct control {
   _Alignas(struct cmsghdr) uint8_t bytes[2 * CMSG_SPACE(sizeof(int))];
 };
 
+/* Large slots of one receiver. */
+#define LARGE_MOST 64
+/* So many calls after a frame that needed a large slot no more frames are asked for than there are large slots. */
+#define LARGE_CALLS 256
+
 struct receiver {
   struct handle handle;
   int (*receive)(napi_env env, struct receiver *self); /* packets, -1 after throwing */
   int fd, slots, used;                                 /* used: messages whose headers the last call changed */
   int32_t first, slot_size;
+  /* Frames longer than a slot end in a large slot: there are `large` of them, from `large_first` on. */
+  int32_t large, large_first, large_size;
+  int large_calls;
   uint8_t *pool;
   int32_t *records;
   struct mmsghdr *messages;
@@ -79,10 +87,10 @@ static bool device_gone(int fd) {
  * recvmmsg, with errors that tell of one packet or of a passing state skipped: EINVAL on AF_PACKET is a packet that a
  * virtio header cannot describe (the kernel has dropped it), ENETDOWN a device that was set down. 0 when nothing waits.
  */
-static int receive_messages(napi_env env, struct receiver *self) {
+static int receive_messages(napi_env env, struct receiver *self, int most) {
   int error = 0;
   for (int i = 0; i < RETRIES; i++) {
-    const int count = recvmmsg(self->fd, self->messages, (unsigned)self->slots, MSG_DONTWAIT, NULL);
+    const int count = recvmmsg(self->fd, self->messages, (unsigned)most, MSG_DONTWAIT, NULL);
     if (count >= 0) return count;
     error = errno;
     if (error == EAGAIN || error == ENOBUFS || error == ENOMEM) return 0;
@@ -92,19 +100,51 @@ static int receive_messages(napi_env env, struct receiver *self) {
   return -1;
 }
 
+/*
+ * Frames that were too long for their slots have ended in large slots, at the place where they would if they had begun there:
+ * the beginning is put in front. A large slot serves several messages in turn; of those in one burst the last has written there,
+ * and the others are cut. That may happen to the first such frames alone: afterwards a burst is no longer than there are large slots.
+ */
+static void join_large(struct receiver *self, int count) {
+  const int32_t room = self->slot_size - HEADROOM;
+  bool taken[LARGE_MOST] = {false};
+  for (int i = count - 1; i >= 0; i--) {
+    int32_t *record = self->records + (size_t)i * RX_STRIDE;
+    if (record[RX_LENGTH] <= room) continue;
+    const int32_t large = i % self->large;
+    if (taken[large]) {
+      record[RX_LENGTH] = room;
+      record[RX_FLAGS] |= RX_TRUNCATED;
+      continue;
+    }
+    taken[large] = true;
+    const int32_t offset = self->large_first + large * self->large_size + HEADROOM;
+    memcpy(self->pool + offset, self->pool + record[RX_OFFSET], (size_t)room);
+    record[RX_OFFSET] = offset;
+  }
+}
+
 static int receive_packets(napi_env env, struct receiver *self) {
-  const int count = receive_messages(env, self);
+  const int count = receive_messages(env, self, self->large_calls > 0 ? self->large : self->slots);
+  bool large = false;
   for (int i = 0; i < count; i++) {
     const struct mmsghdr *message = &self->messages[i];
     const int32_t bytes = (int32_t)message->msg_len < VIRTIO_HEADER ? VIRTIO_HEADER : (int32_t)message->msg_len;
     describe_frame(self, i, bytes, (message->msg_hdr.msg_flags & MSG_TRUNC) != 0);
+    if (bytes - VIRTIO_HEADER > self->slot_size - HEADROOM) large = true;
+  }
+  if (large) {
+    join_large(self, count);
+    self->large_calls = LARGE_CALLS;
+  } else if (self->large_calls > 0) {
+    self->large_calls--;
   }
   return count;
 }
 
 /* Without link and virtio headers. */
 static int receive_network(napi_env env, struct receiver *self) {
-  const int count = receive_messages(env, self);
+  const int count = receive_messages(env, self, self->slots);
   for (int i = 0; i < count; i++) {
     const struct mmsghdr *message = &self->messages[i];
     int32_t *record = clear_record(self, i, packet_offset(self, i), (int32_t)message->msg_len);
@@ -169,7 +209,7 @@ static int receive_gue(napi_env env, struct receiver *self) {
     self->messages[i].msg_hdr.msg_controllen = sizeof self->controls[i];
   }
   self->used = self->slots; /* an interrupted call may have changed any of them */
-  const int count = receive_messages(env, self);
+  const int count = receive_messages(env, self, self->slots);
   if (count >= 0) self->used = count < self->slots ? count + 1 : count;
   for (int i = 0; i < count; i++) {
     struct mmsghdr *message = &self->messages[i];
@@ -256,14 +296,62 @@ napi_value create_receiver(napi_env env, napi_callback_info info) {
   return handle_wrap(env, &self->handle);
 }
 
+static struct receiver *take_receiver(napi_env env, napi_value value) {
+  struct handle *handle = take_handle(env, value);
+  if (handle == NULL) return NULL;
+  if (handle->kind == HANDLE_RECEIVER) return (struct receiver *)handle;
+  throw_type(env, "not a receiver");
+  return NULL;
+}
+
+/* Gives every message a second part: the end of the large slot that is its in turn. */
+static bool add_parts(struct receiver *self) {
+  struct iovec *iovs = calloc((size_t)self->slots * 2, sizeof *iovs);
+  if (iovs == NULL) return false;
+  for (int i = 0; i < self->slots; i++) {
+    struct iovec *parts = iovs + (size_t)i * 2;
+    parts[0] = self->iovs[i];
+    parts[1].iov_base = self->pool + self->large_first + (i % self->large) * self->large_size + self->slot_size;
+    parts[1].iov_len = (size_t)(self->large_size - self->slot_size);
+    self->messages[i].msg_hdr.msg_iov = parts;
+    self->messages[i].msg_hdr.msg_iovlen = 2;
+  }
+  free(self->iovs);
+  self->iovs = iovs;
+  return true;
+}
+
+/* addLargeSlots(receiver, pool, first, size, slots) */
+napi_value add_large_slots(napi_env env, napi_callback_info info) {
+  napi_value arguments[5];
+  struct bytes pool;
+  int32_t first, size, slots;
+  if (!take_arguments(env, info, 5, arguments)) return NULL;
+  struct receiver *self = take_receiver(env, arguments[0]);
+  if (self == NULL || !take_bytes(env, arguments[1], "pool", &pool) || !take_int(env, arguments[2], "first", 0, INT32_MAX, &first) ||
+      !take_int(env, arguments[3], "size", self->slot_size + 1, INT32_MAX, &size) ||
+      !take_int(env, arguments[4], "slots", 1, LARGE_MOST, &slots)) {
+    return NULL;
+  }
+  if (pool.data != self->pool) return throw_range(env, "not the receiver's pool");
+  if (self->receive != receive_packets || self->large != 0) return throw_range(env, "large slots are for a packet socket, once");
+  if ((int64_t)first + (int64_t)slots * size > (int64_t)pool.length) return throw_range(env, "large slots reach beyond the pool");
+  self->large = slots;
+  self->large_first = first;
+  self->large_size = size;
+  if (!add_parts(self)) {
+    self->large = 0;
+    return throw_errno(env, ENOMEM, "malloc", NULL, NULL);
+  }
+  return make_undefined(env);
+}
+
 /* receive(receiver) */
 napi_value receive_burst(napi_env env, napi_callback_info info) {
   napi_value arguments[1];
   if (!take_arguments(env, info, 1, arguments)) return NULL;
-  struct handle *handle = take_handle(env, arguments[0]);
-  if (handle == NULL) return NULL;
-  if (handle->kind != HANDLE_RECEIVER) return throw_type(env, "not a receiver");
-  struct receiver *self = (struct receiver *)handle;
+  struct receiver *self = take_receiver(env, arguments[0]);
+  if (self == NULL) return NULL;
   const int count = self->receive(env, self);
   return count < 0 ? NULL : make_int(env, count);
 }

@@ -159,6 +159,7 @@ napi_value test_offloads(napi_env env, napi_callback_info info);
 napi_value has_udp_segment(napi_env env, napi_callback_info info);
 napi_value close_descriptor(napi_env env, napi_callback_info info);
 napi_value create_receiver(napi_env env, napi_callback_info info);
+napi_value add_large_slots(napi_env env, napi_callback_info info);
 napi_value receive_burst(napi_env env, napi_callback_info info);
 napi_value create_gue_sink(napi_env env, napi_callback_info info);
 napi_value create_tun_sink(napi_env env, napi_callback_info info);

@@ -50,7 +50,8 @@ const FRAME_PROTOCOL = 0xfffff000;
 const RANDOM = 0xfffff038;
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
-const ALL_BYTES = 0x40000;
+/** How much of a frame passes: all, which of BIG TCP is up to 512 KB. */
+const ALL_BYTES = 0x7fffffff;
 
 export interface KernelRule {
   /** Valid, for packets from the IP header on. */

@@ -18,13 +18,11 @@ import {
 import { DELIVERED, NO_ROOM } from "../shm/verdict.ts";
 import { TCP, TCP_CHECKSUM } from "../wire/tcp.ts";
 import { UDP_CHECKSUM } from "../wire/udp.ts";
+import { LONGEST } from "./big-tcp.ts";
 import { type Context, roomForKernel, roomForPeers } from "./context.ts";
 import { payloadAt } from "./parsed.ts";
 import { appendIov } from "./queue.ts";
 import { pseudoSum, writeHeaders } from "./segment.ts";
-
-/** What a TUN is sure to take in one write, and IPv4 to say of its length. */
-const LONGEST = 65_535;
 
 /**
  * Queues the packet in hand for the kernel. A super-segment of up to 64 KB goes whole, and a checksum left open stays open: the

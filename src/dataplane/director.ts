@@ -27,6 +27,7 @@ import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
 import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
 import { UDP, UDP_HEADER } from "../wire/udp.ts";
+import { judgeLong, LONGEST, parseLong } from "./big-tcp.ts";
 import { dropFirst, setChain, setKnownChain } from "./chain.ts";
 import { type Context, WAITING } from "./context.ts";
 import { deliver } from "./deliver.ts";
@@ -130,12 +131,13 @@ function readPacket(context: Context, records: Int32Array, r: number, link: Link
     p.fragment = FRAGMENT_NONE;
     return NOT_OURS;
   }
-  const network = parseNetwork(b, ip, offset + length - ip, p);
+  const long = length > LONGEST;
+  const network = long ? parseLong(b, records, r, ip, p) : parseNetwork(b, ip, offset + length - ip, p);
   if (network !== OK) return network;
   p.vip = destinationVip(t, p);
   if (p.vip < 0) return NOT_OURS;
   const transport = parseTransport(b, p);
-  if (transport !== OK) return transport;
+  if (transport !== OK) return long ? judgeLong(p, transport) : transport;
   hashFlow(t, p);
   if ((records[r + RX_FLAGS]! | records[r + RX_GSO_TYPE]!) !== 0) return readOffloads(b, records, r, p);
   return p.protocol === TCP && p.fragment === FRAGMENT_NONE && !isSyn(p) ? PLAIN : OK;
@@ -236,5 +238,6 @@ function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): n
   p.segment = segment;
   p.packets = payload > segment ? Math.ceil(payload / segment) : 1;
   p.cwrFirst = records[r + RX_FLAGS]! & RX_CWR_FIRST;
+  if (p.packets === 1 && p.end - p.ip > LONGEST) return MALFORMED;
   return OK;
 }

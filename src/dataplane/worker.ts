@@ -79,6 +79,12 @@ const GUE_BURST = 32;
 const LARGE_BURST = 32;
 /** A slot takes the largest super-segment; no multiple of 4096, lest the headers of all slots share a few cache sets. */
 const SLOT = HEADROOM + 65_536 + 320;
+/**
+ * Frames of BIG TCP lie in large slots, which take the longest that Linux makes (GRO_MAX_SIZE, and headers). Memory that no such frame
+ * ever lay in is only promised: it takes none of the machine's.
+ */
+const LARGE_SLOTS = 32;
+const LARGE_SLOT = HEADROOM + 524_280 + 384;
 /** Headers of the segments of a burst: room for 64 super-segments of 45 segments and 128 bytes of headers each. */
 const SCRATCH = 384 * 1024;
 const QUEUE_MESSAGES = 1024;
@@ -102,12 +108,13 @@ function run(options: WorkerOptions): void {
     options.index,
   );
   const gueSlots = options.gueFds.length * GUE_BURST;
-  const scratchStart = (UPLINK_BURST + gueSlots) * SLOT;
+  const large = { first: (UPLINK_BURST + gueSlots) * SLOT, size: LARGE_SLOT, count: LARGE_SLOTS };
+  const scratchStart = large.first + LARGE_SLOTS * LARGE_SLOT;
   const pool = new Uint8Array(scratchStart + SCRATCH + HELD_BYTES);
 
   const uplink: PacketSource =
     options.uplinkKind === "packet"
-      ? new PacketSocketSource(options.uplinkFd, options.link, pool, 0, SLOT, UPLINK_BURST)
+      ? new PacketSocketSource(options.uplinkFd, options.link, pool, 0, SLOT, UPLINK_BURST, large)
       : new TunSource(options.uplinkFd, pool, 0, SLOT, UPLINK_BURST);
   const gue = options.gueFds.map((fd, i) => new GueSource(fd, pool, (UPLINK_BURST + i * GUE_BURST) * SLOT, SLOT, GUE_BURST));
   const senders = { ipv4: options.senders4, ipv6: options.senders6 };

@@ -76,6 +76,11 @@ export interface Native {
     slots: number,
     records: Int32Array,
   ): NativeHandle;
+  /**
+   * Gives a receiver of kind "packet" `slots` large slots (at most 64) of `size` bytes each, from `first` on in its pool: what is longer
+   * than a slot lies there, at HEADROOM. Frames beyond that are cut.
+   */
+  addLargeSlots(receiver: NativeHandle, pool: Uint8Array, first: number, size: number, slots: number): void;
   /** Receives a burst; returns the count, 0 when nothing waits. Throws only when the descriptor is unusable. */
   receive(receiver: NativeHandle): number;
 

@@ -37,8 +37,9 @@ const IPV4_DESTINATION = 16;
 const IPV6_DESTINATION = 24;
 
 const op = (code: number, k: number, jt = 0, jf = 0): Instruction => ({ code, jt, jf, k: k >>> 0 });
-/** A filter returns how many bytes pass: all, or none. */
-const ACCEPT = [op(RETURN, 0x40000)];
+/** A filter returns how many bytes pass: all, which of BIG TCP are up to 512 KB, or none. */
+const ALL_BYTES = 0x7fffffff;
+const ACCEPT = [op(RETURN, ALL_BYTES)];
 const REJECT = [op(RETURN, 0)];
 
 /** `then` where A equals `value`, else what follows. */

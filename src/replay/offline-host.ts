@@ -50,6 +50,8 @@ export type Role = "director" | "target";
 
 const BURST = 128;
 const SLOT = HEADROOM + 65_536 + 320;
+/** The longest frame: one of BIG TCP, which lies in more than one slot. */
+const LONGEST_FRAME = 524_280 + 384;
 const SCRATCH = 384 * 1024;
 const MESSAGES = 1024;
 const IOVS = 8192;
@@ -158,7 +160,7 @@ export class OfflineHost {
     this.#out = [];
     this.#before.set(this.#counts.subarray(0, VERDICT_NAMES.length));
     this.#burst.count = 0;
-    if (!this.#load(packet, 0)) {
+    if (!this.#load(packet, 0, LONGEST_FRAME)) {
       const verdict = VERDICT_NAMES.indexOf(this.role === "target" ? "not_ours" : "malformed");
       this.#counts[verdict] = this.#counts[verdict]! + 1;
       return this.#out;
@@ -219,9 +221,9 @@ export class OfflineHost {
     else context.drop.direct(context, this.#burst, LINK_RAW);
   }
 
-  /** Lays a packet into slot `slot` of the burst. Returns false when a host in this role would not get to see it. */
-  #load(packet: Uint8Array, slot: number): boolean {
-    if (packet.length > SLOT - HEADROOM) return false;
+  /** Lays a packet of up to `most` bytes into slot `slot` of the burst. Returns false when a host in this role would not get to see it. */
+  #load(packet: Uint8Array, slot: number, most = SLOT - HEADROOM): boolean {
+    if (packet.length > most) return false;
     const at = slot * SLOT + HEADROOM;
     if (this.role === "director") {
       this.pool.set(packet, at);

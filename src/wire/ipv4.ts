@@ -3,7 +3,7 @@ import { adjust, setIpv4Checksum } from "./checksum.ts";
 
 export const IPV4_HEADER = 20;
 const TOS = 1;
-const TOTAL_LENGTH = 2;
+export const TOTAL_LENGTH = 2;
 const ID = 4;
 const FRAGMENT = 6;
 const TTL = 8;

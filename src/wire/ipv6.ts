@@ -44,6 +44,25 @@ export const FRAGMENT_HEADER = 8;
 /** Identification in the fragment header at `o`. */
 export const fragmentId = (b: DataView, o: number): number => b.getInt32(o + 4);
 
+/** Bytes of a hop-by-hop header that holds the jumbo payload option and nothing else. */
+export const JUMBO_HEADER = 8;
+/** Type and length of the option (RFC 2675, 2); the header before it is of 8 bytes. */
+const JUMBO_OPTION = 0xc204;
+
+/**
+ * What follows the jumbo payload header behind the IPv6 header at `ip`; -1 when there is none, or it says other than that `payload`
+ * bytes follow the IPv6 header.
+ */
+export function jumboNextHeader(b: DataView, ip: number, payload: number): number {
+  const at = ip + IPV6_HEADER;
+  if (payload < JUMBO_HEADER || nextHeader(b, ip) !== HOP_BY_HOP || b.getUint8(at + 1) !== 0) return -1;
+  return b.getUint16(at + 2) === JUMBO_OPTION && b.getUint32(at + 4) === payload ? b.getUint8(at) : -1;
+}
+
+export function setNextHeader(b: DataView, ip: number, next: number): void {
+  b.setUint8(ip + NEXT_HEADER, next);
+}
+
 export function setPayloadLength(b: DataView, ip: number, length: number): void {
   b.setUint16(ip + PAYLOAD_LENGTH, length);
 }

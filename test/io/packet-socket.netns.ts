@@ -83,14 +83,14 @@ function filterFor(address: number | null): Uint8Array {
   return bytes;
 }
 
-function sendUdp(destination: string, sourcePort = 1000): void {
+function sendUdp(destination: string, sourcePort = 1000, length = 40): void {
   const packet = rawPacket({
     source: "10.8.0.2",
     destination,
     protocol: "udp",
     sourcePort,
     destinationPort: 53,
-    payload: pattern(40),
+    payload: pattern(length),
   });
   writer.up([packet.bytes]);
 }
@@ -199,6 +199,43 @@ test("a frame longer than its slot is marked", async () => {
   assert.equal(source.burst.records[RX_FLAGS], RX_TRUNCATED);
   assert.equal(source.burst.records[RX_LENGTH], 64);
   assert.equal(pool[HEADROOM + 64], 0xa5, "nothing behind the slot");
+  n.close(fd);
+});
+
+test("frames longer than their slots lie whole in large slots, of which each serves one frame of a burst", async () => {
+  const [slot, large, count] = [HEADROOM + 64, HEADROOM + 600, 4];
+  const first = 16 * slot;
+  const fd = n.openPacketSocket("hp-b", -1, 4 << 20, filterFor(0x0a090002));
+  const places = { first, size: large, count };
+  const source = new PacketSocketSource(fd, LINK_ETHERNET, pool, 0, slot, 16, places);
+  const headers = ETHERNET + 28;
+  /** Sends payloads of these lengths; gives what has come: the payload's length, or what is wrong. */
+  const exchange = async (...lengths: number[]): Promise<(number | string)[]> => {
+    pool.fill(0xa5, 0, first + count * large + 64);
+    for (const length of lengths) sendUdp("10.9.0.2", 1000, length);
+    assert.equal(sink.flush(), 0);
+    await until("packets", () => source.receive() > 0);
+    return Array.from({ length: source.burst.count }, (_, i) => {
+      const record = source.burst.records.subarray(i * RX_STRIDE);
+      const [at, length] = [record[RX_OFFSET]! + headers, record[RX_LENGTH]! - headers];
+      if (!Buffer.from(pattern(length)).equals(pool.subarray(at, at + length))) return "wrong bytes";
+      return record[RX_FLAGS] === RX_TRUNCATED ? `cut at ${length}` : length;
+    });
+  };
+  assert.deepEqual(await exchange(22, 23, 5, 400), [22, 23, 5, 400]);
+  assert.equal(pool[first + count * large], 0xa5, "nothing behind the large slots");
+  // From now on a burst is no longer than there are large slots.
+  assert.deepEqual(await exchange(100, 200, 300, 400, 500, 22), [100, 200, 300, 400]);
+  assert.equal(source.receive(), 2);
+  for (let i = 0; i < 256; i++) assert.equal(source.receive(), 0);
+  assert.deepEqual(await exchange(100, 1, 200, 300, 400, 2, 500), ["cut at 22", 1, "cut at 22", 300, 400, 2, 500]);
+  assert.deepEqual(await exchange(600), [`cut at ${600 - headers}`]);
+  assert.throws(
+    () => n.addLargeSlots(n.createReceiver("tun", fd, pool, 0, slot, 1, new Int32Array(RX_STRIDE)), pool, 0, 999, 1),
+    {
+      message: "large slots are for a packet socket, once",
+    },
+  );
   n.close(fd);
 });
 
