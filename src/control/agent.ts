@@ -17,7 +17,9 @@ import { describeOffloads, findOffloads } from "./offloads.ts";
 import { PathWatch } from "./path-watch.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import type { PublishResult } from "./publish.ts";
+import { reloadSteps } from "./reload-steps.ts";
 import { ownPorts, refusedChanges, sameConfig, samePools, takenOver, trackedFlows } from "./running-config.ts";
+import { remainder, tidy, transact } from "./transaction.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /** What an agent that runs already does for the one that takes over from it, and how that one finds it. */
@@ -274,7 +276,7 @@ export class Agent implements Giver {
       source.taken([]);
     } catch (error) {
       const { message } = error as Error;
-      this.#log.error({ event: "config", file, err: error }, `config refused, nothing changed: ${message}`);
+      this.#log.error({ event: "config", file, err: error }, `config refused, ${remainder(error)}: ${message}`);
       source.taken([message]);
     }
   }
@@ -294,31 +296,30 @@ export class Agent implements Giver {
     const after: Desired = { ...before, vips, egress: ownPorts(config, this.#place.host.name) };
     const { added, removed } = vipChanges(before.vips, vips);
     const { gained, lost, meanwhile } = addressChanges(before, after);
-    const rulesBefore = drops.rules;
-    let result: PublishResult;
-    try {
-      descriptors.setFilter([...before.vips, ...added]);
-      network.setPorts(meanwhile);
-      network.addVips(added, after);
-      network.addAddresses(gained);
-      drops.use(usableRules(config, this.#options.config), [...before.vips, ...added]);
-      result = this.#publish(config, given);
-    } catch (error) {
-      drops.use(rulesBefore, before.vips);
-      network.removeVips(added);
-      network.removeAddresses(gained);
-      network.setPorts(before);
-      descriptors.setFilter(before.vips);
-      throw error;
-    }
+    const rules = (): ReturnType<typeof usableRules> => usableRules(config, this.#options.config);
+    let result: PublishResult | undefined;
+    transact([
+      ...reloadSteps(this.#holdings, { before, after, added, gained, meanwhile, rules }),
+      {
+        what: "forwarding tables",
+        apply: () => {
+          result = this.#publish(config, given);
+        },
+        // Tables become current at the end of all that may fail.
+        undo: () => undefined,
+      },
+    ]);
     this.#config = config;
     this.#pools = given;
     this.#desired = after;
-    const problems = [...network.removeVips(removed), ...network.removeAddresses(lost)];
-    network.setPorts(after);
-    descriptors.setFilter(vips);
-    problems.push(...drops.tryCount(vips));
-    logTables(this.#log, result, { added: added.map(formatPrefix), removed: removed.map(formatPrefix) }, problems);
+    const problems = tidy([
+      () => network.removeVips(removed),
+      () => network.removeAddresses(lost),
+      () => network.setPorts(after),
+      () => descriptors.setFilter(vips),
+      () => drops.tryCount(vips),
+    ]);
+    logTables(this.#log, result!, { added: added.map(formatPrefix), removed: removed.map(formatPrefix) }, problems);
     this.#onChange(config);
   }
 
