@@ -38,8 +38,18 @@ import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
-import { createParsed, createRing, FRAGMENT_FIRST, FRAGMENT_NONE, type Parsed, PLAIN, setSingle, wireBytes } from "./parsed.ts";
-import { setQuicChain } from "./quic.ts";
+import {
+  createParsed,
+  createRing,
+  FRAGMENT_FIRST,
+  FRAGMENT_NONE,
+  type Parsed,
+  PLAIN,
+  payloadAt,
+  setSingle,
+  wireBytes,
+} from "./parsed.ts";
+import { anyByFlow, sameQuicHost, setQuicChain } from "./quic.ts";
 import { directSlice } from "./slice.ts";
 
 const FRAMES = counterAt("uplinkFrames");
@@ -187,6 +197,51 @@ function steerPacket(context: Context, p: Parsed, gsoType: number): number {
   if (p.vip >= t.firstEgress) return directSlice(context, p.vip, gsoType);
   const service = serviceOf(t, p.vip, p);
   if (service < 0) return -service;
+  if (p.packets > 1 && p.protocol === UDP) {
+    const run = sameQuicHost(context.bytes, t, service, p, 0);
+    if (run < p.packets) return steerRuns(context, p, service, gsoType, run);
+  }
+  return steerToService(context, p, service, gsoType);
+}
+
+/**
+ * Steers a super-segment whose datagrams do not all go the same way, each run of those that do by itself; the first is of `first`
+ * datagrams. Counts all but the last run, whose verdict it returns; that is the packet in hand then.
+ */
+function steerRuns(context: Context, p: Parsed, service: number, gsoType: number, first: number): number {
+  const { bytes: b, tables: t, counters } = context;
+  // Who owns the flow is asked for those that go by it before any of the others has left.
+  if (anyByFlow(b, t, service, p) && asksForOwner(context, p, service)) return PENDING;
+  const { packets, end } = p;
+  for (let from = 0, run = first; ; ) {
+    p.run = 1;
+    p.first = from;
+    p.packets = run;
+    p.end = from + run === packets ? end : payloadAt(p, run);
+    const verdict = steerToService(context, p, service, gsoType);
+    from += run;
+    if (from === packets) return verdict;
+    countVerdict(counters, verdict, run);
+    counters[PACKETS] = counters[PACKETS]! + run;
+    p.run = 0;
+    p.first = 0;
+    p.packets = packets;
+    p.end = end;
+    run = sameQuicHost(b, t, service, p, from);
+  }
+}
+
+/** Whether the flow in hand may be this host's and the kernel has been asked. */
+function asksForOwner(context: Context, p: Parsed, service: number): boolean {
+  const { chain, memory, tables: t } = context;
+  if (setKnownChain(chain, memory, t, p)) return false;
+  setChain(chain, memory, t, service, bucketFor(t, service, p), p);
+  return chain.first === t.self && chain.count > 0 && ownership(memory, p, t.self) === ASKED;
+}
+
+/** Steers the packet in hand, of a service, and counts it as the service's. */
+function steerToService(context: Context, p: Parsed, service: number, gsoType: number): number {
+  const t = context.tables;
   const chain = context.chain;
   if (p.protocol !== UDP || !setQuicChain(chain, context.bytes, t, service, p)) {
     if (!setKnownChain(chain, context.memory, t, p)) {

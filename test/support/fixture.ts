@@ -15,6 +15,8 @@ export interface Step {
   readonly out?: readonly Uint8Array[];
   /** Milliseconds since the step before; 1 unless said otherwise. */
   readonly after?: number;
+  /** What the virtio header in front of it says, by RX_* word: it is a super-segment, or its checksum is open. */
+  readonly offloads?: Readonly<Record<number, number>>;
 }
 
 export interface Fixture {

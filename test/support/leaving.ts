@@ -16,6 +16,7 @@ import {
 } from "./naive.ts";
 import { checksum } from "./packets.ts";
 import { fragmentOffset, moreFragments } from "./reassemble.ts";
+import { finishPacket } from "./segmenter.ts";
 
 /** A packet that entered, IP header first. */
 export interface Entered {
@@ -114,16 +115,66 @@ export function isSent(entered: readonly Entered[], sent: readonly Wrapped[], pa
   return from(0, packets);
 }
 
+/** Bytes of a packet in front of the payload of TCP or UDP. */
+function headersOf(packet: Uint8Array): number {
+  const { l4, protocol } = transportOf(packet);
+  return l4 + (protocol === 6 ? (packet[l4 + 12]! >> 4) * 4 : 8);
+}
+
+/** The packets that a kernel makes of a super-segment with an open checksum, or of a single packet with one. */
+export function asSegments(run: Uint8Array, size: number): Uint8Array[] {
+  const headers = headersOf(run);
+  const { l4, protocol } = transportOf(run);
+  assert.equal(totalLength(run), run.length, "length of a run");
+  const field = l4 + (protocol === 6 ? 16 : 6);
+  const pseudo = Uint8Array.of(0, 0, (run.length - l4) >> 8, (run.length - l4) & 255, 0, protocol);
+  const open = ~checksum(Buffer.concat([sourceOf(run), destinationOf(run), pseudo])) & 0xffff;
+  assert.equal(be16(run, field) % 0xffff, open % 0xffff, "open checksum of a run");
+  if (isV4(run)) assert.equal(checksum(run.subarray(0, l4)), 0, "header checksum of a run");
+  return Array.from({ length: Math.ceil((run.length - headers) / size) }, (_, i) => {
+    const at = headers + i * size;
+    const one = Uint8Array.from(Buffer.concat([run.subarray(0, headers), run.subarray(at, at + size)]));
+    const view = new DataView(one.buffer);
+    if (isV4(run)) view.setUint16(4, be16(run, 4) + i);
+    if (protocol === 6) view.setUint32(l4 + 4, sequence(run, l4) + i * size);
+    finishPacket(one, l4, protocol);
+    return one;
+  });
+}
+
+/** Puts packets in the places that they have in a super-segment, which may be left empty. Fails when one has none. */
+export function inPlaces(packet: Uint8Array, segments: readonly Uint8Array[], size: number): (Uint8Array | undefined)[] {
+  const headers = headersOf(packet);
+  const { l4, protocol } = transportOf(packet);
+  const places = new Map<string, number[]>();
+  const count = Math.ceil((packet.length - headers) / size);
+  const key = (payload: Uint8Array, id: number, at: number): string =>
+    `${isV4(packet) ? id & 0xffff : 0} ${protocol === 6 ? at >>> 0 : 0} ${hexOf(payload)}`;
+  for (let i = count - 1; i >= 0; i--) {
+    const at = headers + i * size;
+    const place = key(packet.subarray(at, at + size), be16(packet, 4) + i, sequence(packet, l4) + i * size);
+    places.set(place, [...(places.get(place) ?? []), i]);
+  }
+  const placed = new Array<Uint8Array | undefined>(count).fill(undefined);
+  for (const segment of segments) {
+    const place = places.get(key(segment.subarray(headers), be16(segment, 4), sequence(segment, l4)))?.pop();
+    assert.ok(place !== undefined, `${hexOf(segment)} is no part of the super-segment`);
+    placed[place] = segment;
+  }
+  return placed;
+}
+
 /** What a super-segment is taken apart into: its headers with each part of its payload, checksums good. */
-export function checkSegments(packet: Uint8Array, segments: readonly Uint8Array[], size: number): void {
-  const headers = segments[0]!.length - size;
+export function checkSegments(packet: Uint8Array, segments: readonly (Uint8Array | undefined)[], size: number): void {
+  const headers = headersOf(packet);
   const { l4, protocol } = transportOf(packet);
   const v4 = isV4(packet);
   // What is each segment's own: lengths, IPv4 identification, checksums; of TCP sequence number and flags.
   const own = new Set(v4 ? [2, 3, 4, 5, 10, 11] : [4, 5]);
   for (const at of protocol === 6 ? [4, 5, 6, 7, 13, 16, 17] : [4, 5, 6, 7]) own.add(l4 + at);
-  let at = headers;
   segments.forEach((segment, i) => {
+    if (segment === undefined) return;
+    const at = headers + i * size;
     assert.equal(totalLength(segment), segment.length, "segment's length");
     if (v4) {
       const whole = segment.subarray(0, l4);
@@ -136,9 +187,8 @@ export function checkSegments(packet: Uint8Array, segments: readonly Uint8Array[
     if (protocol === 17) assert.equal(be16(segment, l4 + 4), segment.length - l4, "segment's UDP length");
     else assert.equal(sequence(segment, l4), (sequence(packet, l4) + at - headers) >>> 0, "segment's sequence number");
     assert.ok(same(segment.subarray(headers), packet.subarray(at, at + segment.length - headers)), "segment's payload");
-    at += segment.length - headers;
+    assert.equal(segment.length, Math.min(packet.length - at, size) + headers, "all of the segment's payload");
   });
-  assert.equal(at, packet.length, "all of the payload");
 }
 
 const sequence = (b: Uint8Array, l4: number): number => ((be16(b, l4 + 4) << 16) | be16(b, l4 + 6)) >>> 0;

@@ -37,7 +37,13 @@ function timesOf(fixture: Fixture): number[] {
   });
 }
 
+const FROM_THE_CARD = `
+Some packets are super-segments: what their virtio headers say, by the words of packet-io.ts, is in expected.json. A capture cannot
+tell it.
+`;
+
 function readme(fixture: Fixture): string {
+  const offloads = fixture.steps.some((step) => step.offloads !== undefined) ? FROM_THE_CARD : "";
   const verdicts = fixture.steps
     .map((step, i) => `| ${i + 1} | ${[step.verdict].flat().join(", ") || "held"} | ${step.out?.length ?? 0} |`)
     .join("\n");
@@ -47,7 +53,7 @@ ${fixture.shows}
 
 Run on host ${HOST} as ${fixture.role}. Made by \`test/support/make-fixtures.ts\`, whose packets are written from the RFCs
 without the product's code; only the outer source port comes from its flow hash.
-
+${offloads}
 | packet | verdict | leave |
 |---|---|---|
 ${verdicts}
@@ -59,7 +65,10 @@ export function filesOf(fixture: Fixture): Record<string, string | Uint8Array> {
   const link = fixture.link === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW;
   const times = timesOf(fixture);
   const mtu = fixture.mtu === undefined ? {} : { mtu: fixture.mtu };
-  const expected = { role: fixture.role, host: HOST, ...mtu, verdicts: fixture.steps.map((step) => step.verdict) };
+  const verdicts = fixture.steps.map((step) => step.verdict);
+  const offloads = fixture.steps.map((step) => step.offloads ?? {});
+  const offloaded = offloads.some((words) => Object.keys(words).length > 0) ? { offloads } : {};
+  const expected = { role: fixture.role, host: HOST, ...mtu, verdicts, ...offloaded };
   return {
     "README.md": readme(fixture),
     "config.yaml": fixture.config ?? CONFIG,

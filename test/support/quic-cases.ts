@@ -1,5 +1,14 @@
 /** Fixtures of QUIC: whose connection IDs carry a server id. */
-import { both, type Family, type Fixture, type Step, sourcePortOf } from "./fixture.ts";
+import {
+  GSO_UDP_L4,
+  RX_CSUM_OFFSET,
+  RX_CSUM_START,
+  RX_FLAGS,
+  RX_GSO_SIZE,
+  RX_GSO_TYPE,
+  RX_NEEDS_CSUM,
+} from "../../src/io/packet-io.ts";
+import { both, type Family, type Fixture, IPV4, type Step, sourcePortOf } from "./fixture.ts";
 import * as make from "./packets.ts";
 
 /** By 5-tuple all flows go to s2; the other hosts are reached by their server ids alone. */
@@ -112,4 +121,84 @@ const layout = both((f) => {
   };
 });
 
-export const QUIC_CASES: readonly Fixture[] = [...serverId, ...noServerId, ...layout];
+/** A super-segment of datagrams with these payloads, of which all but the last have one length, and the datagrams by themselves. */
+function train(from: make.End, at: make.End, payloads: readonly Uint8Array[]) {
+  const v4 = !from[0].includes(":");
+  const datagrams = payloads.map((payload, i) => make.udp(from, at, payload, v4 ? { id: 0xfffe + i } : {}));
+  return {
+    datagrams,
+    whole: open(make.udp(from, at, make.concat(...payloads), v4 ? { id: 0xfffe } : {}), from[0], at[0]),
+    offloads: {
+      [RX_FLAGS]: RX_NEEDS_CSUM,
+      [RX_GSO_TYPE]: GSO_UDP_L4,
+      [RX_GSO_SIZE]: payloads[0]!.length,
+      [RX_CSUM_START]: v4 ? 20 : 40,
+      [RX_CSUM_OFFSET]: 6,
+    },
+  };
+}
+
+/** The packet with its checksum left open: the field has the sum of the pseudo-header. */
+function open(packet: Uint8Array, from: string, at: string): Uint8Array {
+  const copy = packet.slice();
+  const l4 = from.includes(":") ? 40 : 20;
+  const length = packet.length - l4;
+  const sum = make.checksum(make.concat(make.address(from), make.address(at), make.bytes(0, 17, length >> 8, length & 255)));
+  copy.set([(~sum >> 8) & 255, ~sum & 255], l4 + 6);
+  return copy;
+}
+
+const superSegment = both((f) => {
+  const from = client(f);
+  const leave = (hosts: readonly (keyof typeof DIPS)[], at: make.End, datagrams: readonly Uint8Array[]): Uint8Array[] => {
+    const end = ([address, port]: make.End): string => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+    const sourcePort = sourcePortOf(QUIC_CONFIG, `udp ${end(from)} > ${end(at)}`);
+    return hosts.map((host, i) => make.gue("10.0.1.11", DIPS[host], datagrams[i]!, { sourcePort }));
+  };
+  const at: make.End = [f.web, 443];
+  const id = (host: number): Uint8Array => short(0x07, 1, host, ...NONCE);
+  const unknown = short(0xe7, 1, 3, ...NONCE);
+  const end = make.bytes(SHORT, 0x07, 1, 3);
+  // Two of s3, one of s2, one by the flow (which is s2's), two of s1 itself, a shorter one of s3.
+  const mixed = train(from, at, [id(3), id(3), id(2), unknown, id(1), id(1), end]);
+  const own = train(from, at, [id(1), id(1)]);
+  const ownWhole = f === IPV4 ? make.udp(from, at, make.concat(id(1), id(1)), { id: (0xfffe + 4) & 0xffff }) : own.whole;
+  const same = train(from, at, [id(3), id(3), id(3)]);
+  const flow: make.End = [f.nobody, 443];
+  const other = train(from, flow, [id(3), id(2), id(3)]);
+  const all = (verdict: string, count: number): string[] => new Array<string>(count).fill(verdict);
+  return {
+    name: "quic-super-segment",
+    role: "director",
+    config: QUIC_CONFIG,
+    shows:
+      "Datagrams of one super-segment go each by its own connection ID; those for this host itself that follow each other stay together. Of a service that is not QUIC all go one way.",
+    steps: [
+      {
+        in: mixed.whole,
+        offloads: mixed.offloads,
+        verdict: [...all("forwarded", 4), ...all("delivered", 2), "forwarded"],
+        out: [
+          ...leave(["s3", "s3", "s2", "s2"], at, mixed.datagrams),
+          ...leave(["s3"], at, mixed.datagrams.slice(6)),
+          open(ownWhole, from[0], at[0]),
+        ],
+      },
+      {
+        in: same.whole,
+        offloads: same.offloads,
+        verdict: all("forwarded", 3),
+        out: leave(["s3", "s3", "s3"], at, same.datagrams),
+      },
+      { in: own.whole, offloads: own.offloads, verdict: all("delivered", 2), out: [own.whole] },
+      {
+        in: other.whole,
+        offloads: other.offloads,
+        verdict: all("forwarded", 3),
+        out: leave(["s2", "s2", "s2"], flow, other.datagrams),
+      },
+    ],
+  };
+});
+
+export const QUIC_CASES: readonly Fixture[] = [...serverId, ...noServerId, ...layout, ...superSegment];

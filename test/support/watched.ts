@@ -20,8 +20,19 @@ import { outerOf } from "../../src/replay/outer.ts";
 import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
 import { DELIVERED, DROP_RULE, FORWARDED, NEXT_HOP, RATE_LIMITED, TOO_BIG, VERDICT_NAMES } from "../../src/shm/verdict.ts";
 import { checkGuards, setGuards } from "./guards.ts";
-import { checkSegments, type Entered, isDelivered, isSent, isTooBig } from "./leaving.ts";
-import { hexOf, innerAt, isV4, totalLength, trafficClassOf, transportOf, unwrap, type Wrapped } from "./naive.ts";
+import { asSegments, checkSegments, type Entered, inPlaces, isDelivered, isSent, isTooBig } from "./leaving.ts";
+import {
+  destinationOf,
+  hexOf,
+  innerAt,
+  isV4,
+  same,
+  totalLength,
+  trafficClassOf,
+  transportOf,
+  unwrap,
+  type Wrapped,
+} from "./naive.ts";
 import { checksum } from "./packets.ts";
 import { fragmentOffset, reassemble } from "./reassemble.ts";
 
@@ -83,7 +94,9 @@ export class Watched {
   }
 
   #judge(out: readonly Uint8Array[], given: Float64Array, entered: readonly Entered[], offloads: Offloads): void {
-    if (offloads[RX_GSO_TYPE] && this.host.role === "director" && given[FORWARDED]! + given[DELIVERED]! > 1) {
+    const left = given[FORWARDED]! + given[DELIVERED]!;
+    const parts = given.reduce((sum, n) => sum + n, 0) > 1 && entered.length === 1;
+    if (offloads[RX_GSO_TYPE] && this.host.role === "director" && (left > 1 || (left === 1 && parts))) {
       this.#judgeTrain(out, given, entered.at(-1)!, offloads[RX_GSO_SIZE]!);
       return;
     }
@@ -104,23 +117,26 @@ export class Watched {
     }
   }
 
-  /** A super-segment goes whole to the kernel, and to peers in packets. */
+  /** A super-segment goes whole to the kernel, or in runs, and to peers in packets. */
   #judgeTrain(out: readonly Uint8Array[], given: Float64Array, e: Entered, size: number): void {
-    if (given[DELIVERED]! > 0) {
-      assert.ok(out.length === 1 && isDelivered(e, out[0]!), "a super-segment goes to the kernel as it came");
-      return;
-    }
+    if (out.length === 1 && given[DELIVERED]! > 1 && isDelivered(e, out[0]!)) return;
     const segments: Uint8Array[][] = [];
-    for (const { inner } of out.map((packet) => this.#unwrap(packet))) {
-      if (isV4(inner) && fragmentOffset(inner) > 0) segments.at(-1)!.push(inner);
-      else segments.push([inner]);
+    const runs: Uint8Array[] = [];
+    for (const packet of out) {
+      if (same(destinationOf(packet), destinationOf(e.packet))) {
+        runs.push(packet);
+      } else if (given[TOO_BIG] === 0 || !isTooBig(e, packet, false, this.#mtu)) {
+        const { inner } = this.#unwrap(packet);
+        if (isV4(inner) && fragmentOffset(inner) > 0) segments.at(-1)!.push(inner);
+        else segments.push([inner]);
+      }
     }
     assert.equal(segments.length, given[FORWARDED], "segments");
-    checkSegments(
-      e.packet,
-      segments.map((pieces) => (pieces.length === 1 ? pieces[0]! : reassemble(pieces))),
-      size,
-    );
+    const sent = segments.map((pieces) => (pieces.length === 1 ? pieces[0]! : reassemble(pieces)));
+    const delivered = runs.flatMap((run) => asSegments(run, size));
+    assert.equal(delivered.length, given[DELIVERED], "segments for the kernel");
+    if (given.every((count, verdict) => count === 0 || verdict === FORWARDED)) checkSegments(e.packet, sent, size);
+    else checkSegments(e.packet, inPlaces(e.packet, [...sent, ...delivered], size), size);
   }
 
   #unwrap(packet: Uint8Array): Wrapped {
