@@ -83,7 +83,7 @@ type Line = readonly [name: string, value: string];
 
 /** Service and what follows from it, or the slice of an egress IP. */
 function steps(result: LookupResult): Line[] {
-  const { slice, service, bucket, bucketHosts, chain, quic, socket } = result;
+  const { slice, service, bucket, hash, bucketHosts, chain, quic, socket } = result;
   if (slice !== null) return [["slice", `${slice.number} of ${slice.ip}, ports ${slice.from}-${slice.to}`]];
   if (service === null) return [["service", "-"]];
   // What a certain entry leaves out is worth seeing.
@@ -92,7 +92,7 @@ function steps(result: LookupResult): Line[] {
     ["service", service],
     ...(quic === null ? [] : [["QUIC", quicText(quic)] as const]),
     ["flow table", entryText(result)],
-    ["bucket", `${bucket}${left}`],
+    ["bucket", `${bucket}${hash === "5-tuple" ? "" : `, by hash: ${hash}`}${left}`],
     ["chain", chain.join(" > ") || "-"],
     ...result.hops.map((hop, i) => [`  hop ${i + 1}`, hopText(hop)] as const),
     ...(socket === null ? [] : [["sockets", `${result.director}'s kernel ${socketText(socket)}`] as const]),

@@ -49,7 +49,7 @@ const SERVICE = {
   pool: read(readPool),
   sites,
   udp: oneOf("stateless", "flow", "quic").default("flow"),
-  hash: oneOf("5-tuple", "source", "source-port").default("5-tuple"),
+  hash: oneOf("5-tuple", "source", "source-port", "destination-port").default("5-tuple"),
   quic,
   health: serviceHealth,
   load: serviceLoad,

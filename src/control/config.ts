@@ -47,7 +47,7 @@ export interface ServiceConfig {
   /** Whether packets are served by the pool's hosts of the site they came to, or by all of them. */
   readonly sites: "own" | "all";
   readonly udp: "stateless" | "flow" | "quic";
-  readonly hash: "5-tuple" | "source" | "source-port";
+  readonly hash: "5-tuple" | "source" | "source-port" | "destination-port";
   /** Where connection IDs carry the server id; null unless `udp` is quic. */
   readonly quic: QuicConfig | null;
   readonly health: ServiceHealth;

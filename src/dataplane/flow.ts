@@ -6,6 +6,7 @@ import {
   findVip4,
   findVip6,
   HASH_5_TUPLE,
+  HASH_DESTINATION_PORT,
   HASH_SOURCE,
   hashMode,
   portlessService,
@@ -17,7 +18,7 @@ import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
 import { createParsed, type Parsed } from "./parsed.ts";
 
-/** The hash of a flow's source alone, for services that want it. Of the one shape that hashing knows. */
+/** The hash of a part of a flow, for services that want it. Of the one shape that hashing knows. */
 const partial = createParsed();
 
 /** VIP index of the packet's destination, from t.firstEgress on that of an egress IP, or -1. */
@@ -50,10 +51,10 @@ export function hashFlow(t: Tables, p: Parsed): void {
   else hashLong(p.upper, p.source, p.destination, p.ports, p.kind, t.key0, t.key1, p);
 }
 
-/** Bucket of a flow that has been hashed, as the service wants it: by 5-tuple, source address, or source address and port. */
+/** Bucket of a flow that has been hashed, as the service wants it: by one of HASH_MODES. */
 export function bucketFor(t: Tables, service: number, p: Parsed): number {
   const mode = hashMode(t, service);
-  return bucketOf(t, mode === HASH_5_TUPLE ? p.hash : sourceHash(t, mode, p));
+  return bucketOf(t, mode === HASH_5_TUPLE ? p.hash : mode === HASH_DESTINATION_PORT ? portHash(t, p) : sourceHash(t, mode, p));
 }
 
 function sourceHash(t: Tables, mode: number, p: Parsed): number {
@@ -63,5 +64,16 @@ function sourceHash(t: Tables, mode: number, p: Parsed): number {
   partial.ports = mode === HASH_SOURCE ? 0 : p.ports & 0xffff0000;
   partial.kind = mode === HASH_SOURCE ? p.kind & 0xff00 : p.kind;
   hashFlow(t, partial);
+  return partial.hash;
+}
+
+/**
+ * The same for all that goes to a port, whatever its addresses, IP version and protocol. An echo request has no port: it goes by
+ * 5-tuple, so that not all of them go to one host.
+ */
+function portHash(t: Tables, p: Parsed): number {
+  const protocol = p.kind & 0xff;
+  if (protocol !== TCP && protocol !== UDP) return p.hash;
+  hashShort(0, 0, p.ports & 0xffff, 0, t.key0, t.key1, partial);
   return partial.hash;
 }

@@ -1,4 +1,5 @@
 /** The answer to a look-up: what `hafl lookup --json` prints. */
+import type { HASH_MODES } from "../shm/forwarding-table.ts";
 import type { RateLimit } from "../shm/rules.ts";
 import type { VerdictName } from "../shm/verdict.ts";
 import type { HopOrigin } from "../steering/explain.ts";
@@ -22,6 +23,8 @@ export interface Hop {
 export interface LookupResult {
   readonly service: string | null;
   readonly bucket: number | null;
+  /** What the bucket was chosen by: one of HASH_MODES. */
+  readonly hash: (typeof HASH_MODES)[number] | null;
   /** Hosts that may own the flow, first hop first. */
   readonly chain: readonly string[];
   /** The first hop. */

@@ -6,7 +6,17 @@ import { isSyn } from "../dataplane/ownership.ts";
 import type { Parsed } from "../dataplane/parsed.ts";
 import { ownerOfSlice } from "../dataplane/slice.ts";
 import { type FlowTable, findFlow, flowCertain, flowHost, idleSeconds, isHalfOpen } from "../shm/flow-table.ts";
-import { HOST_MTU, hopOf, hostAt, type Names, quicRecord, type Tables, type TablesSpec } from "../shm/forwarding-table.ts";
+import {
+  HASH_MODES,
+  HOST_MTU,
+  hashMode,
+  hopOf,
+  hostAt,
+  type Names,
+  quicRecord,
+  type Tables,
+  type TablesSpec,
+} from "../shm/forwarding-table.ts";
 import { listServers, quicLength } from "../shm/quic-table.ts";
 import type { RuleSpec } from "../shm/rules.ts";
 import { DELIVERED, FORWARDED, VERDICT_NAMES, VERDICT_TEXTS, type VerdictName } from "../shm/verdict.ts";
@@ -46,7 +56,7 @@ export interface LookupSource {
   } | null;
 }
 
-interface Place extends Pick<LookupResult, "service" | "bucket" | "chain" | "slice" | "quic" | "bucketHosts" | "hops"> {
+interface Place extends Pick<LookupResult, "service" | "bucket" | "hash" | "chain" | "slice" | "quic" | "bucketHosts" | "hops"> {
   /** Whether the first hop is what the flow table says. */
   readonly byTable: boolean;
 }
@@ -55,6 +65,7 @@ type Origin = (bucket: number, host: string) => HopOrigin | null;
 const NOWHERE: Place = {
   service: null,
   bucket: null,
+  hash: null,
   chain: [],
   slice: null,
   quic: null,
@@ -97,6 +108,7 @@ class Lookup {
     return {
       service: place.service,
       bucket: place.bucket,
+      hash: place.hash,
       chain: place.chain,
       host: place.chain[0] ?? null,
       verdict,
@@ -174,6 +186,7 @@ class Lookup {
     return {
       service: names.services.get(service)!,
       bucket,
+      hash: HASH_MODES[hashMode(tables, service)]!,
       chain: hops.map(({ host }) => host),
       slice: null,
       quic: this.#quic(service, p, quic),

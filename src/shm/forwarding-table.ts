@@ -68,10 +68,11 @@ const SERVICE_CHAINS = 0;
 const SERVICE_HASH = 1;
 const SERVICE_UDP = 2;
 const SERVICE_QUIC = 3;
-export const HASH_MODES = ["5-tuple", "source", "source-port"] as const;
+export const HASH_MODES = ["5-tuple", "source", "source-port", "destination-port"] as const;
 export const UDP_MODES = ["stateless", "flow", "quic"] as const;
 export const HASH_5_TUPLE = 0;
 export const HASH_SOURCE = 1;
+export const HASH_DESTINATION_PORT = 3;
 export const UDP_STATELESS = 0;
 
 export interface HostSpec {

@@ -6,7 +6,8 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { liveLookup } from "../../src/cli/lookup.ts";
+import { createLookup, liveLookup } from "../../src/cli/lookup.ts";
+import { explain } from "../../src/cli/lookup-text.ts";
 import { replayRules } from "../../src/control/drop-rules.ts";
 import { readLiveTables } from "../../src/control/live-tables.ts";
 import { Publisher } from "../../src/control/publish.ts";
@@ -257,6 +258,23 @@ test("for people: a line for each step, in the order a packet meets them", { ski
   const dropped = await lines("--flow", "udp 198.51.100.7:123 > 192.0.2.10:80");
   assert.ok(dropped.includes("drop rule  ntp drops it"));
   assert.deepEqual(dropped.map(head), ["flow", "asked", "packet", "drop rule", "service", "host", "sent", "verdict"]);
+});
+
+test("the bucket is told with what it was chosen by, unless that is the whole flow", () => {
+  const services = `  - { name: to, vips: [192.0.2.60], ports: any, hash: destination-port }
+  - { name: all, vips: [192.0.2.61], ports: any }
+`;
+  const base = "cluster: t\nseed: 000102030405060708090a0b0c0d0e0f\nhosts:\n  - { name: s1, dip: 10.0.1.11 }\nservices:\n";
+  const lookup = createLookup(configOf(`${base}${services}`));
+  const bucketLine = (flow: string): string => {
+    const parsed = flowOf(flow);
+    return explain(parsed, lookup(parsed), "here").match(/^bucket +(.*)$/m)![1]!;
+  };
+  const [a, b] = ["tcp 198.51.100.7:1 > 192.0.2.60:5060", "udp 203.0.113.1:9 > 192.0.2.60:5060"].map(bucketLine);
+  assert.match(a!, /^\d+, by hash: destination-port$/);
+  assert.equal(a, b);
+  assert.match(bucketLine("tcp 198.51.100.7:1 > 192.0.2.61:5060"), /^\d+$/);
+  assert.equal(lookup(flowOf("tcp 198.51.100.7:1 > 192.0.2.60:5060")).hash, "destination-port");
 });
 
 test("scripts read what they always read", async (t) => {

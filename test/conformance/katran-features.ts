@@ -97,8 +97,8 @@ const SERVER_ID_OPTION: readonly Case[] = [
   option("of a host, known flow over IPv6", 6, "six"),
   ignored("of nobody, new flow", 6),
   option("of a host, behind 14 NOPs", 6, "six"),
-  ignored("none, VIP hashed by destination port", 4),
-  option("of a host, VIP hashed by destination port", 4),
+  ignored("none, VIP hashed by destination port", 4, undefined, "port"),
+  option("of a host, VIP hashed by destination port, another client", 4, "port"),
   ignored("behind the end of options, known flow", 6, "six"),
   ignored("of nobody, known flow", 6, "mixed"),
 ];

@@ -37,7 +37,7 @@ const STANDARD = [
   service("both", "10.200.1.1", "{ tcp: 80, udp: 80 }", R4),
   service("any", "10.200.1.2", "{ tcp: any }", R4),
   service("six", '10.200.1.3, "fc00:1::1"', "{ tcp: 80 }", R6),
-  service("port", "10.200.1.4", "{ tcp: any }", R4),
+  service("port", "10.200.1.4", "{ tcp: any }", R4, ", hash: destination-port"),
   service("quic4", "10.200.1.5", "{ udp: 443 }", "{ r41: 1, r42: 1, r43: 1, r61: 0, r62: 0, r63: 0 }", QUIC),
   service("quic6", '"fc00:1::2"', "{ udp: 443 }", R6, QUIC),
   service("moving", "10.200.1.6", "{ udp: 80 }", R4),

@@ -161,7 +161,11 @@ const BAD: [what: string, input: string, ...lines: string[]][] = [
     'services[0].pool.s1: "many" is not valid here (write a whole number from 0 to 65535)',
   ],
   ["unknown UDP mode", service("udp: fast"), 'services[0].udp: "fast" is not known (one of stateless, flow, quic)'],
-  ["unknown hash", service("hash: 4-tuple"), 'services[0].hash: "4-tuple" is not known (one of 5-tuple, source, source-port)'],
+  [
+    "unknown hash",
+    service("hash: 4-tuple"),
+    'services[0].hash: "4-tuple" is not known (one of 5-tuple, source, source-port, destination-port)',
+  ],
   [
     "two services with one name",
     `${GOOD}  - { name: web, vips: [192.0.2.20], ports: { tcp: 80 } }\n`,

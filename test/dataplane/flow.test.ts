@@ -11,7 +11,7 @@ import { viewOf } from "../../src/wire/bytes.ts";
 import { configOf } from "../support/fixture.ts";
 import * as make from "../support/packets.ts";
 
-const SERVICES = ["tuple", "source", "port", "net", "any", "none"] as const;
+const SERVICES = ["tuple", "source", "port", "net", "any", "none", "to"] as const;
 const CONFIG = `cluster: t
 seed: 000102030405060708090a0b0c0d0e0f
 hosts:
@@ -24,6 +24,7 @@ services:
   - { name: net, vips: [192.0.2.64/26, "2001:db8:1::/48"], ports: { tcp: [80] } }
   - { name: any, vips: [192.0.2.100, "2001:db8:1::100"], ports: { udp: any } }
   - { name: none, vips: [192.0.2.5, "2001:db8::5"], ports: { tcp: [80] }, pool: [] }
+  - { name: to, vips: [192.0.2.6, 192.0.2.66, "2001:db8::6", "2001:db8::66"], ports: any, hash: destination-port }
 egress:
   - { ip: 198.51.100.1, owners: { s1: [1] } }
 `;
@@ -161,6 +162,22 @@ for (const f of FAMILIES) {
       make.tcp([f.vip(3), 80], [f.client, 40_000], make.bytes()),
     );
     assert.equal(bucket(error), bucket(tcp(f.vip(3), 8080)));
+  });
+
+  test(`${f.name}: hash destination-port: one bucket for all that goes to a port`, () => {
+    const about = make.tcp([f.vip(6), 5060], [f.client, 9], make.bytes());
+    const all = [
+      tcp(f.vip(6), 5060),
+      tcp(f.vip(6), 5060, otherClient, 1),
+      udp(f.vip(6), 5060),
+      tcp(f.vip(66), 5060),
+      make.icmp(f.client, f.vip(6), f.error, 0, [0, 0, 0, 0], about),
+      make.udp(["203.0.113.1", 7], ["192.0.2.6", 5060], make.bytes()),
+    ].map(bucket);
+    assert.equal(new Set(all).size, 1);
+    const others = Array.from({ length: 200 }, (_, port) => bucket(tcp(f.vip(6), port)));
+    assert.ok(new Set(others).size > 190);
+    assert.notEqual(bucket(make.echo(f.client, f.vip(6), 1)), bucket(make.echo(f.client, f.vip(6), 2)), "no port: by 5-tuple");
   });
 
   test(`${f.name}: sources spread over the buckets`, () => {

@@ -17,6 +17,7 @@ services:
   - { name: all, vips: [192.0.2.100, "2001:db8:1::100"], ports: { tcp: [443], udp: any }, pool: [s3] }
   - { name: source, vips: [192.0.2.20, 192.0.2.21, "2001:db8::20", "2001:db8::21"], ports: any, pool: [s2, s3, s4], hash: source }
   - { name: port, vips: [192.0.2.30, "2001:db8::30"], ports: any, pool: [s2, s3, s4], hash: source-port }
+  - { name: to, vips: [192.0.2.50, "2001:db8::50"], ports: any, pool: [s2, s3, s4], hash: destination-port }
   - { name: tuple, vips: [192.0.2.40, "2001:db8::40"], ports: any, pool: [s2, s3, s4] }
 `;
 
@@ -45,6 +46,8 @@ function to(host: string, protocol: "tcp" | "udp" | "icmp", from: make.End, at: 
   return { in: packet, verdict: "forwarded", out: [make.gue("10.0.1.11", DIPS[host]!, packet, { sourcePort })] };
 }
 
+const icmpAbout = (f: Family, quoted: Uint8Array, at: string): Uint8Array =>
+  make.icmp(f.elsewhere, at, f === IPV4 ? 11 : 3, 0, [0, 0, 0, 0], quoted);
 const inNet = (f: Family, n: number): string => (f === IPV4 ? `192.0.2.${n}` : `2001:db8:1::${n}`);
 const vip = (f: Family, n: number): string => (f === IPV4 ? `192.0.2.${n}` : `2001:db8::${n}`);
 
@@ -131,6 +134,45 @@ const bySourcePort = both((f) => {
   };
 });
 
+const byDestinationPort = both((f) => {
+  const at = (port: number): make.End => [vip(f, 50), port];
+  const [first, second] = Array.from({ length: 20 }, (_, i) => 5060 + i)
+    .map((port) => ({ port, host: goes("tcp", [f.client, 40_000], at(port)).host }))
+    .filter(({ host }, i, all) => all.findIndex((other) => other.host === host) === i);
+  /** What the service's server sent to a client, and a router could not pass on. */
+  const failed = (port: number): Step => {
+    const quoted = make.tcp(at(port), [f.client, 40_000], make.bytes());
+    const [packet, { host, sourcePort }] = [icmpAbout(f, quoted, vip(f, 50)), goes("tcp", [f.client, 40_000], at(port))];
+    return { in: packet, verdict: "forwarded", out: [make.gue("10.0.1.11", DIPS[host]!, packet, { sourcePort })] };
+  };
+  const fragments = (host: string, from: make.End, to: make.End): Step[] => {
+    const whole = make.udpDatagram(from, to, make.filler(128));
+    const { sourcePort } = goes("udp", from, to);
+    return [0, 64].map((offset) => {
+      const packet = make.ip(from[0], to[0], 17, whole.subarray(offset, offset === 0 ? 64 : undefined), {
+        id: to[1],
+        offset,
+        more: offset === 0,
+      });
+      return { in: packet, verdict: "forwarded", out: [make.gue("10.0.1.11", DIPS[host]!, packet, { sourcePort })] };
+    });
+  };
+  return {
+    name: "hash-destination-port",
+    role: "director",
+    config: MATCHING_CONFIG,
+    shows:
+      "`hash: destination-port`: all that goes to one port goes to one host, whoever sends it, over TCP and UDP, fragments too; an ICMP error follows the port that its packet is from; another port goes to another host.",
+    steps: [first!, second!].flatMap(({ port, host }) => [
+      ...[40_000, 40_001, 1, 65_535].map((source) => to(host, "tcp", [f.client, source], at(port))),
+      ...[2, 9].map((n) => to(host, "tcp", [f.client.replace(/7$/, `${n}`), 40_000], at(port))),
+      to(host, "udp", [f.elsewhere, 40_000], at(port)),
+      ...fragments(host, [f.client, 40_009], at(port)),
+      failed(port),
+    ]),
+  };
+});
+
 const byTuple = both((f) => {
   const hosts = ["s2", "s3", "s4"];
   const flows = Array.from({ length: 60 }, (_, i): make.End => [f.client, 41_000 + i]);
@@ -146,4 +188,11 @@ const byTuple = both((f) => {
   };
 });
 
-export const MATCHING_CASES: readonly Fixture[] = [...prefix, ...anyPort, ...bySource, ...bySourcePort, ...byTuple];
+export const MATCHING_CASES: readonly Fixture[] = [
+  ...prefix,
+  ...anyPort,
+  ...bySource,
+  ...bySourcePort,
+  ...byDestinationPort,
+  ...byTuple,
+];
