@@ -1,6 +1,7 @@
 /** Drop rules of a config compiled to classic BPF, and as much of them as the kernel can take over. */
 import { countingChoice, dropFilter, type KernelRule } from "../bpf/kernel-filter.ts";
 import { decodeProgram, validateProgram } from "../bpf/program.ts";
+import { readsLength } from "../bpf/reads-length.ts";
 import { native } from "../io/native.ts";
 import { LINK_ETHERNET, LINK_RAW, type LinkType } from "../io/packet-io.ts";
 import { vipFilter } from "../io/vip-filter.ts";
@@ -105,7 +106,10 @@ export function ruleChoice(vips: readonly Prefix[], rules: readonly CompiledRule
   return taken.some(({ drops }) => drops) ? countingChoice(vipFilter(vips, LINK_RAW), taken) : null;
 }
 
-/** How many rules, from the first on, the kernel can take over. Those behind them are left to user space. */
+/**
+ * How many rules, from the first on, the kernel can take over. Those behind them are left to user space: one that reads the length of
+ * packets, and all behind it, as the first that matches decides.
+ */
 export function rulesForKernel(vips: readonly Prefix[], link: LinkType, rules: readonly CompiledRule[]): number {
   const plain = vipFilter(vips, link);
   const raw = vipFilter(vips, LINK_RAW);
@@ -120,7 +124,8 @@ export function rulesForKernel(vips: readonly Prefix[], link: LinkType, rules: r
       throw error;
     }
   };
-  let [least, most] = [0, rules.length];
+  const long = rules.findIndex(({ program }) => readsLength(decodeProgram(program)));
+  let [least, most] = [0, long < 0 ? rules.length : long];
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);
     if (fits(middle)) least = middle;

@@ -1,19 +1,10 @@
 /** The role of a host for packets from the router: find the service and the owner, send the packet there. */
 import {
-  GSO_NONE,
-  GSO_TCPV4,
-  GSO_TCPV6,
-  GSO_UDP_L4,
   LINK_ETHERNET,
   type LinkType,
-  RX_CSUM_OFFSET,
-  RX_CSUM_START,
-  RX_CWR_FIRST,
   RX_FLAGS,
-  RX_GSO_SIZE,
   RX_GSO_TYPE,
   RX_LENGTH,
-  RX_NEEDS_CSUM,
   RX_OFFSET,
   RX_STRIDE,
   RX_TRUNCATED,
@@ -22,11 +13,11 @@ import {
 import { counterAt, countService, countVerdict } from "../shm/counters.ts";
 import { fetchLines, firstLine } from "../shm/flow-table.ts";
 import { UDP_STATELESS, udpMode } from "../shm/forwarding-table.ts";
-import { FORWARDED, GSO_UNKNOWN, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
+import { FORWARDED, MALFORMED, NO_HOST_LEFT, NOT_OURS, OK, PENDING } from "../shm/verdict.ts";
 import { NO_HOST } from "../steering/maglev.ts";
 import { ipInEthernet } from "../wire/ethernet.ts";
-import { TCP, tcpHeaderLength } from "../wire/tcp.ts";
-import { UDP, UDP_HEADER } from "../wire/udp.ts";
+import { TCP } from "../wire/tcp.ts";
+import { UDP } from "../wire/udp.ts";
 import { judgeLong, LONGEST, parseLong } from "./big-tcp.ts";
 import { dropFirst, setChain, setKnownChain } from "./chain.ts";
 import { type Context, WAITING } from "./context.ts";
@@ -36,6 +27,7 @@ import { forwardPlain } from "./fast-path.ts";
 import { bucketFor, destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
 import { AS_DIRECTOR, judgeFragment, noteFirst } from "./fragments.ts";
+import { readOffloads } from "./offloads.ts";
 import { ASKED, isSyn, MINE, noteFlow, ownership } from "./ownership.ts";
 import { parseNetwork, parseTransport } from "./parse.ts";
 import {
@@ -262,37 +254,4 @@ function steerToService(context: Context, p: Parsed, service: number, gsoType: n
   }
   countService(context.counters, service, p.packets, wireBytes(p));
   return sendAlong(context, chain);
-}
-
-/**
- * Takes over what the virtio header says: an open checksum, which lies behind the IP headers, and the segments of a
- * super-segment. Returns OK, or the verdict when it contradicts the packet.
- */
-function readOffloads(b: DataView, records: Int32Array, r: number, p: Parsed): number {
-  setSingle(p);
-  if ((records[r + RX_FLAGS]! & RX_NEEDS_CSUM) !== 0) {
-    const start = records[r + RX_OFFSET]! + records[r + RX_CSUM_START]!;
-    const field = start + records[r + RX_CSUM_OFFSET]!;
-    if (start < p.l4 || field < start || field + 2 > p.end) return MALFORMED;
-    p.sumStart = start;
-    p.sumField = field;
-  }
-  const type = records[r + RX_GSO_TYPE]!;
-  if (type === GSO_NONE) return OK;
-  const protocol = p.protocol;
-  const known =
-    type === GSO_UDP_L4
-      ? protocol === UDP
-      : protocol === TCP && ((type === GSO_TCPV4 && p.version === 4) || (type === GSO_TCPV6 && p.version === 6));
-  const segment = records[r + RX_GSO_SIZE]!;
-  if (!known || segment <= 0 || p.fragment !== FRAGMENT_NONE) return GSO_UNKNOWN;
-  const l4 = p.l4;
-  const headers = l4 - p.ip + (protocol === TCP ? tcpHeaderLength(b, l4) : UDP_HEADER);
-  const payload = p.end - p.ip - headers;
-  p.headers = headers;
-  p.segment = segment;
-  p.packets = payload > segment ? Math.ceil(payload / segment) : 1;
-  p.cwrFirst = records[r + RX_FLAGS]! & RX_CWR_FIRST;
-  if (p.packets === 1 && p.end - p.ip > LONGEST) return MALFORMED;
-  return OK;
 }

@@ -6,7 +6,7 @@
 import { decodeProgram } from "../bpf/program.ts";
 import { type Filter, translate } from "../bpf/translate.ts";
 import type { LinkType, RxBurst } from "../io/packet-io.ts";
-import { LINK_ETHERNET, RX_GSO_SIZE, RX_LENGTH, RX_OFFSET, RX_STRIDE } from "../io/packet-io.ts";
+import { GSO_NONE, LINK_ETHERNET, RX_GSO_TYPE, RX_LENGTH, RX_OFFSET, RX_STRIDE } from "../io/packet-io.ts";
 import { counterAt, countVerdict } from "../shm/counters.ts";
 import { findVip4, findVip6, type Tables } from "../shm/forwarding-table.ts";
 import { RULE_DROPPED, RULE_DROPPED_BYTES, RULE_PASSED, RULE_PASSED_BYTES, RULE_STRIDE, type RuleSpec } from "../shm/rules.ts";
@@ -18,6 +18,7 @@ import { IPV6_DESTINATION, IPV6_HEADER, IPV6_SOURCE } from "../wire/ipv6.ts";
 import type { Context } from "./context.ts";
 import { direct } from "./director.ts";
 import type { TokenBuckets } from "./token-buckets.ts";
+import { beginLook, endLook, type WirePacket } from "./wire-packet.ts";
 
 const FRAMES = counterAt("uplinkFrames");
 const PACKETS = counterAt("uplinkPackets");
@@ -50,8 +51,8 @@ export class DropRules {
   /** Set by who runs the burst, one look at the clocks for all of it: ms of the clock of shared memory, and since the epoch. */
   readonly now = new Float64Array(1);
   readonly wall = new Float64Array(1);
-  /** Of the packet judged last: packets in the frame, and the rule it is to be a sample of (-1: none). */
-  #packets = 1;
+  /** Of the frame judged last: what it is on the wire, and the rule it is to be a sample of (-1: none). */
+  readonly #wire: WirePacket = { packets: 1, length: 0, bytes: 0 };
   #sampled = -1;
 
   /** Translates the rules. `counts` is the worker's block of rule counters. Throws a RangeError when a program is not valid. */
@@ -81,18 +82,28 @@ export class DropRules {
     for (let i = 0; i < all; i++) {
       const r = i * RX_STRIDE;
       const offset = records[r + RX_OFFSET]!;
-      const length = records[r + RX_LENGTH]!;
-      const ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, length) : offset;
+      const frameLength = records[r + RX_LENGTH]!;
+      let ip = link === LINK_ETHERNET ? ipInEthernet(b, offset, frameLength) : offset;
       const kernelSaw = ip - offset === linkHeader;
-      const verdict =
-        ip < 0 ? OK : this.#judge(context.tables, b, ip, offset + length - ip, kernelSaw, records[r + RX_GSO_SIZE]!);
+      let verdict = OK;
+      if (ip >= 0 && records[r + RX_GSO_TYPE] !== GSO_NONE) {
+        ip = beginLook(b, records, r, ip, this.#wire);
+        verdict = this.#judge(context.tables, b, ip, kernelSaw);
+        endLook(b);
+      } else if (ip >= 0) {
+        this.#wire.packets = 1;
+        this.#wire.length = offset + frameLength - ip;
+        this.#wire.bytes = this.#wire.length;
+        verdict = this.#judge(context.tables, b, ip, kernelSaw);
+      }
+      const length = records[r + RX_OFFSET]! + records[r + RX_LENGTH]! - ip;
       const sampled = ip < 0 ? -1 : this.#sampled;
       if (verdict !== OK) {
-        countVerdict(counters, verdict, this.#packets);
+        countVerdict(counters, verdict, this.#wire.packets);
         gone.frames++;
-        gone.packets += this.#packets;
-        gone.bytes += length;
-        if (sampled >= 0) this.#sample(b, ip, offset + length - ip, verdict, sampled);
+        gone.packets += this.#wire.packets;
+        gone.bytes += frameLength;
+        if (sampled >= 0) this.#sample(b, ip, length, verdict, sampled);
         continue;
       }
       if (kept !== i) records.copyWithin(kept * RX_STRIDE, r, r + RX_STRIDE);
@@ -103,7 +114,7 @@ export class DropRules {
       for (let v = 0; v < this.#verdictsBefore.length; v++) this.#verdictsBefore[v] = counters[v]!;
       steer(context, records, kept - 1, kept, link);
       const changed = this.#verdictsBefore.findIndex((count, v) => counters[v] !== count);
-      this.#sample(b, ip, offset + length - ip, Math.max(changed, OK), sampled);
+      this.#sample(b, ip, length, Math.max(changed, OK), sampled);
       steered = kept;
     }
     counters[FRAMES] = counters[FRAMES]! + gone.frames;
@@ -114,8 +125,9 @@ export class DropRules {
     else steer(context, records, steered, kept, link);
   }
 
-  /** Verdict of the first rule that matches, OK when none does or it lets the packet pass. Sets #packets and #sampled. */
-  #judge(t: Tables, b: DataView, ip: number, length: number, kernelSaw: boolean, segment: number): number {
+  /** Verdict of the first rule that matches, OK when none does or it lets the packet pass. Sets #sampled. */
+  #judge(t: Tables, b: DataView, ip: number, kernelSaw: boolean): number {
+    const length = this.#wire.length;
     this.#sampled = -1;
     const rules = this.#rules;
     for (let i = 0; i < rules.length; i++) {
@@ -123,16 +135,14 @@ export class DropRules {
       // What the kernel would have dropped is not here: traffic that matches no rule does not pay for those twice.
       if (kernelSaw && rule.kernelOnly) continue;
       if (rule.matches(b, ip, length) === 0) continue;
-      return isForUs(t, b, ip, length) ? this.#decide(rule, i, b, ip, length, kernelSaw, segment) : OK;
+      return isForUs(t, b, ip, length) ? this.#decide(rule, i, b, ip, kernelSaw) : OK;
     }
     return OK;
   }
 
-  #decide(rule: Rule, i: number, b: DataView, ip: number, length: number, frameSeen: boolean, segment: number): number {
+  #decide(rule: Rule, i: number, b: DataView, ip: number, frameSeen: boolean): number {
     const { spec } = rule;
-    // Of a super-segment the rules see the first header; how long its headers are is not known yet, and does not matter much.
-    const packets = segment > 0 ? Math.max(1, Math.ceil((length - IPV6_HEADER) / segment)) : 1;
-    this.#packets = packets;
+    const { packets, bytes } = this.#wire;
     // What the kernel judged and let through is a sample of its own choice, and counted there.
     const kernelSaw = spec.inKernel && frameSeen;
     if (kernelSaw) this.#sampled = spec.sample === null ? -1 : i;
@@ -140,15 +150,15 @@ export class DropRules {
       rule.countdown = spec.sample;
       this.#sampled = i;
     }
-    const passes = spec.limit !== null && this.#takeTokens(rule, b, ip, length, packets);
+    const passes = spec.limit !== null && this.#takeTokens(rule, b, ip, bytes, packets);
     const at = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED : RULE_DROPPED);
     if (!kernelSaw) this.#counts[at] = this.#counts[at]! + packets;
     const bytesAt = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED_BYTES : RULE_DROPPED_BYTES);
-    this.#counts[bytesAt] = this.#counts[bytesAt]! + length;
+    this.#counts[bytesAt] = this.#counts[bytesAt]! + bytes;
     return passes ? OK : spec.limit === null ? DROP_RULE : RATE_LIMITED;
   }
 
-  #takeTokens(rule: Rule, b: DataView, ip: number, length: number, packets: number): boolean {
+  #takeTokens(rule: Rule, b: DataView, ip: number, bytes: number, packets: number): boolean {
     const { slot, limit } = rule.spec;
     const { key } = this.#buckets;
     const isV4 = b.getUint8(ip) >>> 4 === 4;
@@ -159,7 +169,7 @@ export class DropRules {
     for (let i = 1; i < 4; i++) key[1 + i] = isV4 ? 0 : b.getInt32(ip + IPV6_SOURCE + 4 * i) & maskOf(limit!.prefix6, i);
     // Without a prefix both families are one.
     if (limit!.prefix4 === 0 && limit!.prefix6 === 0) key[0] = slot << 8;
-    return this.#buckets.take(this.now[0]!, packets, length * 8, rule.pps, rule.bps);
+    return this.#buckets.take(this.now[0]!, packets, bytes * 8, rule.pps, rule.bps);
   }
 
   #sample(b: DataView, ip: number, length: number, verdict: number, rule: number): void {

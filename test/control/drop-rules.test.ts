@@ -49,6 +49,14 @@ test("the kernel gets the first rules, as many as fit", { skip: libpcapObstacle 
   assert.equal(rulesForKernel([vip], LINK_ETHERNET, short), 255);
 });
 
+test("a rule that reads the length of packets, and those behind it, are left to user space", { skip: libpcapObstacle }, () => {
+  const count = (...matches: string[]): number =>
+    rulesForKernel([vip], LINK_ETHERNET, compileRules({ drop: matches.map((match) => rule(match)) }).rules);
+  assert.equal(count("udp port 123", "greater 1600", "tcp"), 1);
+  assert.equal(count("ip[2:2] > 1600", "tcp"), 0);
+  assert.equal(count("udp port 123", "tcp"), 2);
+});
+
 test("rules stay in the filter when there is no room for the VIPs beside them", { skip: libpcapObstacle }, () => {
   const vips = Array.from({ length: 900 }, (_, i) => parsePrefix(`192.${1 + (i >> 8)}.${i & 255}.10`)!);
   assert.ok(vipFilter(vips, LINK_ETHERNET).length / 8 > 3000);

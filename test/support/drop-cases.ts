@@ -1,4 +1,14 @@
 /** Fixtures of drop rules: the row "matches a drop rule". */
+import {
+  GSO_TCPV4,
+  GSO_TCPV6,
+  RX_CSUM_OFFSET,
+  RX_CSUM_START,
+  RX_FLAGS,
+  RX_GSO_SIZE,
+  RX_GSO_TYPE,
+  RX_NEEDS_CSUM,
+} from "../../src/io/packet-io.ts";
 import { both, CONFIG, type Fixture, IPV4, type Step, sourcePortOf } from "./fixture.ts";
 import * as make from "./packets.ts";
 
@@ -59,4 +69,45 @@ const rules = both((f): Fixture => {
   };
 });
 
-export const DROP_CASES: readonly Fixture[] = rules;
+const lengths = both((f): Fixture => {
+  const SIZE = 1000;
+  const l4 = f === IPV4 ? 20 : 40;
+  const [from, to]: [make.End, make.End] = [
+    [f.client, 40_200],
+    [f.web, 80],
+  ];
+  const ip = (i: number): make.IpOptions => (f === IPV4 ? { id: 7 + i } : {});
+  /** A super-segment with this payload, its checksum open, and the packets it stands for. */
+  const train = (payload: Uint8Array) => {
+    const count = Math.ceil(payload.length / SIZE);
+    const packets = Array.from({ length: count }, (_, i) =>
+      make.tcp(from, to, payload.subarray(i * SIZE, (i + 1) * SIZE), { sequence: 1000 + i * SIZE, ip: ip(i) }),
+    );
+    const type = f === IPV4 ? GSO_TCPV4 : GSO_TCPV6;
+    const words = { [RX_FLAGS]: RX_NEEDS_CSUM, [RX_GSO_TYPE]: type, [RX_GSO_SIZE]: SIZE };
+    const offloads = { ...words, [RX_CSUM_START]: l4, [RX_CSUM_OFFSET]: 16 };
+    return { whole: make.tcp(from, to, payload, { ip: ip(0) }), packets, offloads };
+  };
+  const sourcePort = sourcePortOf(CONFIG, `tcp ${text(from)} > ${text(to)}`);
+  const long = train(make.filler(4500));
+  const one = make.tcp(from, to, make.filler(SIZE + 1));
+  return {
+    name: "drop-length",
+    role: "director",
+    config: `${CONFIG}drop:\n  - { name: long, match: "greater ${l4 + 20 + SIZE + 1}" }\n`,
+    shows:
+      "A drop rule on length means the packets of a super-segment, not the frame: one of packets that are short enough passes, however long it is; a single packet of a byte more is dropped.",
+    steps: [
+      {
+        in: long.whole,
+        offloads: long.offloads,
+        verdict: long.packets.map(() => "forwarded"),
+        out: long.packets.map((packet) => make.gue(DIP1, DIP2, packet, { sourcePort })),
+      },
+      dropped("drop_rule", one),
+      { in: long.whole, offloads: { ...long.offloads, [RX_GSO_SIZE]: SIZE + 1 }, verdict: new Array(5).fill("drop_rule") },
+    ],
+  };
+});
+
+export const DROP_CASES: readonly Fixture[] = [...rules, ...lengths];

@@ -18,7 +18,7 @@ import {
 import { OfflineHost, type OfflineOptions, type Role } from "../../src/replay/offline-host.ts";
 import { outerOf } from "../../src/replay/outer.ts";
 import type { TablesSpec } from "../../src/shm/forwarding-table.ts";
-import { DELIVERED, DROP_RULE, FORWARDED, NEXT_HOP, RATE_LIMITED, TOO_BIG, VERDICT_NAMES } from "../../src/shm/verdict.ts";
+import { DELIVERED, FORWARDED, NEXT_HOP, TOO_BIG, VERDICT_NAMES } from "../../src/shm/verdict.ts";
 import { checkGuards, setGuards } from "./guards.ts";
 import { asSegments, checkSegments, type Entered, inPlaces, isDelivered, isSent, isTooBig } from "./leaving.ts";
 import {
@@ -77,8 +77,7 @@ export class Watched {
 
     const given = this.#before.map((before, verdict) => counts[verdict]! - before);
     const verdicts = given.reduce((sum, n) => sum + n, 0) + host.context.held.count - heldBefore;
-    const byRule = given[DROP_RULE]! + given[RATE_LIMITED]! > 0;
-    const packets = host.role === "target" ? [Math.max(1, entered.length)] : packetsIn(packet, offloads, byRule);
+    const packets = host.role === "target" ? [Math.max(1, entered.length)] : packetsIn(packet, offloads);
     assert.ok(given[0] === 0 && packets.includes(verdicts), `${verdicts} verdicts for ${packets.join(" or ")} packets`);
     this.#judge(out, given, [...this.#held, ...entered], offloads);
 
@@ -194,12 +193,10 @@ function finished(packet: Uint8Array, offloads: Offloads): Uint8Array {
 }
 
 /**
- * How many packets a frame may count as: one, and when it is a super-segment as many as it has segments. Drop rules come before
- * the headers are read, and take them for 40 bytes.
+ * How many packets a frame may count as: one, and when it is a super-segment as many as it has segments.
  */
-function packetsIn(packet: Uint8Array, offloads: Offloads, byRule: boolean): number[] {
+function packetsIn(packet: Uint8Array, offloads: Offloads): number[] {
   const [type, size] = [offloads[RX_GSO_TYPE] ?? GSO_NONE, offloads[RX_GSO_SIZE] ?? 0];
-  if (byRule) return [size > 0 ? Math.max(1, Math.ceil((packet.length - 40) / size)) : 1];
   if (![GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4].includes(type) || size <= 0) return [1];
   const { l4, protocol } = transportOf(packet);
   const payload = totalLength(packet) - l4 - (protocol === 6 ? (packet[l4 + 12]! >> 4) * 4 : 8);
