@@ -14,6 +14,7 @@ import { type Giver, HandoverServer } from "./handover.ts";
 import { type Holdings, handOut, infoOf, openHoldings } from "./holdings.ts";
 import { readHostState } from "./host-state.ts";
 import { describeOffloads, findOffloads } from "./offloads.ts";
+import type { EndStep } from "./orderly-end.ts";
 import { PathWatch } from "./path-watch.ts";
 import { addressChanges, type Desired, vipChanges } from "./plan.ts";
 import type { PublishResult } from "./publish.ts";
@@ -365,25 +366,24 @@ export class Agent implements Giver {
     }
   }
 
-  /**
-   * Stops the workers and puts the host back as it was, unless another agent has it; returns whether it did. Never throws. `why` is
-   * said to one who is taking over.
-   */
-  async stop(why: string): Promise<boolean> {
-    await this.#server?.close(why);
-    clearTimeout(this.#drained);
-    this.#paths.stop();
+  /** The end: workers stop, and the host is put back as it was unless another agent has it. `why` is said to one who takes over. */
+  endSteps(why: string): EndStep[] {
     const { claim, drops, descriptors } = this.#holdings;
-    const [ours, pool] = [this.#ours, this.#pool];
-    // VIPs go first, while there still is someone who takes the packets that are under way.
-    this.undo();
-    await pool?.stop();
-    if (ours) drops.close();
-    else drops.leave();
-    descriptors.close();
-    if (ours) claim.release();
-    else claim.leave();
-    return ours;
+    return [
+      { what: "end a takeover", work: () => this.#server?.close(why).finally(() => clearTimeout(this.#drained)) },
+      { what: "stop watching routes", work: () => this.#paths.stop() },
+      // VIPs go first, while there still is someone who takes the packets that are under way.
+      { what: "put the network back", work: () => this.undo() },
+      { what: "stop the workers", work: () => this.#pool?.stop() },
+      { what: "stop counting drop rules", work: () => (this.#ours ? drops.close() : drops.leave()) },
+      { what: "close the sockets", work: () => descriptors.close() },
+      { what: "release the runtime directory", work: () => (this.#ours ? claim.release() : claim.leave()) },
+    ];
+  }
+
+  /** Whether the host is this agent's to put back. */
+  get owns(): boolean {
+    return this.#ours;
   }
 
   /** Puts the host's network back as it was, at once, unless another agent has it; for when there is no time for more. */

@@ -116,7 +116,15 @@ export class Descriptors {
 
   /** Closes everything; the workers must have ended. The TUN goes away with the last copy of its descriptors. */
   close(): void {
-    for (const fd of this.#open.splice(0)) native().close(fd);
+    const failed = this.#open.splice(0).flatMap((fd) => {
+      try {
+        native().close(fd);
+        return [];
+      } catch (error) {
+        return [error];
+      }
+    });
+    if (failed.length > 0) throw failed[0];
   }
 }
 

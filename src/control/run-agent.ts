@@ -5,6 +5,7 @@ import { Agent } from "./agent.ts";
 import type { AgentOptions } from "./agent-place.ts";
 import { type AttendantFactory, Attendants } from "./attendant.ts";
 import { FitnessBoard } from "./fitness.ts";
+import { endInOrder } from "./orderly-end.ts";
 import { type Takeover, takeOver } from "./takeover.ts";
 import { VERSION } from "./version.ts";
 
@@ -70,7 +71,7 @@ export async function runAgent(
   source.follow(reload, (error) =>
     log.warn({ err: error }, `${source.name} is not watched, send SIGHUP after changes: ${error.message}`),
   );
-  try {
+  const run = async (): Promise<number> => {
     let [more, text]: [object, string] = [{}, "ready"];
     if (takeover) {
       const { agent: taken, ...how } = await takeOver(options, log, told.signal);
@@ -102,16 +103,25 @@ export async function runAgent(
     // A worker's death leaves nobody who takes packets: there is nothing to wait for.
     if (code === 0 && !handedOver) await these.leaving();
     return code;
-  } catch (error) {
-    if (!(error instanceof Told)) throw error;
-    log.info("told to stop before it had taken over: the other agent goes on");
-    return 0;
-  } finally {
-    source.close();
-    const stopped = await agent?.stop(why);
-    await attendants?.stop(handedOver);
-    for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
-    process.off("uncaughtException", crash);
-    if (stopped === true) log.info("stopped, the host's network is as it was");
-  }
+  };
+  const outcome = await run().then(
+    (code) => ({ code }),
+    (error: unknown) => ({ error }),
+  );
+  // Nobody else assigns it any more.
+  const mine = agent as Agent | null;
+  const good = await endInOrder(
+    [
+      { what: "stop following the config", work: () => source.close() },
+      ...(mine?.endSteps(why) ?? []),
+      { what: "stop what lives with the agent", work: () => attendants?.stop(handedOver) },
+    ],
+    log,
+  );
+  for (const [signal, handler] of Object.entries(signals)) process.off(signal, handler);
+  process.off("uncaughtException", crash);
+  if ("error" in outcome && !(outcome.error instanceof Told)) throw outcome.error;
+  if ("error" in outcome) log.info("told to stop before it had taken over: the other agent goes on");
+  else if (good && mine?.owns) log.info("stopped, the host's network is as it was");
+  return good && "code" in outcome ? outcome.code : good ? 0 : 1;
 }

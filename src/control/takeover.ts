@@ -10,6 +10,7 @@ import { Failure } from "./failure.ts";
 import { adoptHoldings } from "./holdings.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { isClaimed, whoIsIn } from "./instance.ts";
+import { endInOrder } from "./orderly-end.ts";
 import { refusedChanges } from "./running-config.ts";
 import { formatMessage, Gone, Link, type Offer, PROTOCOL, socketPath } from "./takeover-protocol.ts";
 
@@ -121,7 +122,7 @@ class Taker {
     } catch (error) {
       const why = (error as Error).message;
       link.end({ type: "abandoned", why });
-      await this.#agent?.stop(why);
+      await endInOrder(this.#agent?.endSteps(why) ?? [], this.#log);
       if (error instanceof Failure && error.exitCode === 2) throw error;
       if (error === signal.reason) throw error;
       const who = pid === null ? whoIsIn(this.#dir) : `instance "${this.#place.instance}" with pid ${pid}`;

@@ -1,12 +1,17 @@
 /** The data plane's threads, seen from the main thread: started, watched, let run, stopped. */
 import { Worker } from "node:worker_threads";
 import { hotProgram } from "../io/bundled.ts";
-import { mapControl } from "../io/runtime-files.ts";
+import { native } from "../io/native.ts";
+import { countersPath, mapControl } from "../io/runtime-files.ts";
 import { controlWords, letRun, mayRun, NOBODY, newToken, passRun } from "../shm/control-block.ts";
+import { countersBytes, turnsOf, workerBlock } from "../shm/counters.ts";
 import { Failure } from "./failure.ts";
+import { STUCK_LOOKS, StuckWorkers } from "./stuck-workers.ts";
 
 const READY_MS = 20_000;
 const STOP_MS = 3_000;
+/** From one look for workers that are stuck to the next, ms. */
+const LOOK_MS = 1_000;
 /** A worker allocates at its start and when tables change; its packets lie outside of the heap. */
 const HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
@@ -25,6 +30,7 @@ export class WorkerPool {
   /** The last word of each worker. */
   readonly #said: (Word | null)[];
   readonly #listeners = new Set<() => void>();
+  readonly #watch: NodeJS.Timeout;
   #dead: { index: number; reason: string } | null = null;
   #stopping = false;
   #pausing = false;
@@ -57,6 +63,15 @@ export class WorkerPool {
       worker.on("exit", (code) => died(index, `it ended with code ${code}`));
       return worker;
     });
+    const counters = native().mapFile(countersPath(runtimeDir), countersBytes(options.length), false);
+    const blocks = options.map((_, index) => workerBlock(counters, index));
+    const stuck = new StuckWorkers();
+    this.#watch = setInterval(() => {
+      const isToRun = (index: number): boolean => this.allowed && this.#said[index]?.what === "running";
+      const index = stuck.look(blocks.map((block, i) => (isToRun(i) ? turnsOf(block) : null)));
+      if (index >= 0) died(index, `it has taken no packets for ${(STUCK_LOOKS * LOOK_MS) / 1000} s`);
+    }, LOOK_MS);
+    this.#watch.unref();
   }
 
   /** Resolves when all stand by; rejects with a Failure when one ends first or takes too long. */
@@ -103,6 +118,7 @@ export class WorkerPool {
   /** Resolves when all have ended; one that does not hear is terminated. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#watch);
     const ended = this.#workers.map((worker) =>
       worker.threadId === -1 ? Promise.resolve() : new Promise<void>((resolve) => worker.once("exit", () => resolve())),
     );
