@@ -48,7 +48,7 @@ import {
   TRAIN_STRIDE,
 } from "./coalesce-rules.ts";
 import { type Context, roomForKernel } from "./context.ts";
-import { deliver, deliverBytes, deliverGathered } from "./deliver.ts";
+import { deliverBytes, deliverGathered, deliverUnwrapped, finishOpen } from "./deliver.ts";
 import type { Parsed } from "./parsed.ts";
 import { appendIov } from "./queue.ts";
 
@@ -107,9 +107,9 @@ export function createCoalescer(verifier: ChecksumVerifier, tcp: boolean, udp: b
  */
 export function coalesce(context: Context, c: Coalescer, gueLength: number): number {
   const { parsed: p, bytes: b } = context;
-  if (p.protocol === tcp.TCP ? !c.tcp : !c.udp) return deliver(context, 0);
+  if (p.protocol === tcp.TCP ? !c.tcp : !c.udp) return deliverUnwrapped(context, true);
   const size = payloadBeginning(b, p);
-  if (size === 0 && c.packets === 0) return deliver(context, 0);
+  if (size === 0 && c.packets === 0) return deliverUnwrapped(context, true);
   if (c.packets === c.most) deliverCoalesced(context, c);
   const place = (p.ports ^ (p.ports >>> 16) ^ p.source) & (OPEN - 1);
   const t = c.open[place]!;
@@ -158,17 +158,17 @@ function begin(c: Coalescer, b: DataView, p: Parsed, size: number, gueLength: nu
   w[t + TRAIN_FIRST] = packet;
   w[t + TRAIN_LAST] = packet;
   w[t + TRAIN_COUNT] = 1;
+  w[t + TRAIN_L4] = p.l4 - p.ip;
+  w[t + TRAIN_PROTOCOL] = p.protocol;
   if (size === 0) return -1;
   const isTcp = p.protocol === tcp.TCP;
   w[t + TRAIN_GUE] = gueLength;
   w[t + TRAIN_IP] = p.ip;
-  w[t + TRAIN_L4] = p.l4 - p.ip;
   w[t + TRAIN_HEADERS] = p.end - p.ip - size;
   w[t + TRAIN_SIZE] = size;
   w[t + TRAIN_LENGTH] = p.end - p.ip;
   w[t + TRAIN_SEQUENCE] = isTcp ? (tcp.sequence(b, p.l4) + size) | 0 : 0;
   w[t + TRAIN_STEP] = -1;
-  w[t + TRAIN_PROTOCOL] = p.protocol;
   w[t + TRAIN_MOST] = Math.min(isTcp ? TCP_MOST : UDP_MOST, iovs);
   return t;
 }
@@ -234,7 +234,7 @@ export function deliverCoalesced(context: Context, c: Coalescer): void {
   c.joined = false;
 }
 
-/** A packet whose checksum is wrong goes alone, as it came; what is before and behind it are trains of their own. */
+/** A packet whose checksum is wrong goes alone, as it came (it may be open); what is before and behind it are trains of their own. */
 function deliverTrain(context: Context, c: Coalescer, t: number): void {
   const checks = c.verifier.checks;
   let packet = c.trains[t + TRAIN_FIRST]!;
@@ -250,7 +250,9 @@ function deliverTrain(context: Context, c: Coalescer, t: number): void {
     if (count > 1) {
       deliverSuper(context, c, t, packet, last, count);
     } else {
-      deliverBytes(context, checks[packet + PACKET_IP]!, checks[packet + PACKET_LENGTH]!);
+      const [ip, length] = [checks[packet + PACKET_IP]!, checks[packet + PACKET_LENGTH]!];
+      deliverBytes(context, ip, length);
+      finishOpen(context, ip, length, c.trains[t + TRAIN_L4]!, c.trains[t + TRAIN_PROTOCOL]!);
       if (count === 0) next = checks[packet + PACKET_NEXT]!;
     }
     packet = next;

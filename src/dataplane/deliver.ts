@@ -16,8 +16,9 @@ import {
   UP_STRIDE,
 } from "../io/packet-io.ts";
 import { DELIVERED, NO_ROOM } from "../shm/verdict.ts";
+import { fold, pseudoSum4, pseudoSum6 } from "../wire/checksum.ts";
 import { TCP, TCP_CHECKSUM } from "../wire/tcp.ts";
-import { UDP_CHECKSUM } from "../wire/udp.ts";
+import { UDP, UDP_CHECKSUM } from "../wire/udp.ts";
 import { LONGEST } from "./big-tcp.ts";
 import { type Context, roomForKernel, roomForPeers } from "./context.ts";
 import { payloadAt } from "./parsed.ts";
@@ -49,6 +50,14 @@ export function deliver(context: Context, gsoType: number): number {
   return DELIVERED;
 }
 
+/** Queues the packet in hand, which came in GUE, for the kernel; `whole`: it is no fragment, and read through its ports. */
+export function deliverUnwrapped(context: Context, whole: boolean): number {
+  const p = context.parsed;
+  const verdict = deliver(context, GSO_NONE);
+  if (whole && (p.protocol === TCP || p.protocol === UDP)) finishOpen(context, p.ip, p.end - p.ip, p.l4 - p.ip, p.protocol);
+  return verdict;
+}
+
 /** Queues the super-segment in hand, or the run of one, as super-segments that are no longer than LONGEST, under headers of their own. */
 function deliverParts(context: Context, gsoType: number): number {
   const { parsed: p, bytes: b, toKernel: queue } = context;
@@ -74,6 +83,25 @@ function deliverParts(context: Context, gsoType: number): number {
     queue.records[(queue.count - 1) * UP_STRIDE + UP_FLAGS] = flags;
   }
   return DELIVERED;
+}
+
+/**
+ * Leaves it to the kernel to finish the checksum of a whole packet of TCP or UDP that came in GUE, when it is open: the packet at `ip`, of
+ * `length` bytes, queued last, with its transport header `l4` bytes behind `ip`. A kernel that wraps a packet (fou, IPVS) leaves the inner
+ * checksum to its network card, and a veth or a virtio card between machines of one host hands it on so; a UDP socket does not tell.
+ * That the field holds exactly the sum of the pseudo-header does. A good packet may by chance look so: that is right as well then.
+ */
+export function finishOpen(context: Context, ip: number, length: number, l4: number, protocol: number): void {
+  const { bytes: b, toKernel: queue } = context;
+  const offset = protocol === TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
+  const rest = length - l4;
+  const v4 = b.getUint8(ip) >>> 4 === 4;
+  const open = fold(v4 ? pseudoSum4(b, ip, protocol, rest) : pseudoSum6(b, ip, protocol, rest));
+  if (b.getUint16(ip + l4 + offset) !== open) return;
+  const at = (queue.count - 1) * UP_STRIDE;
+  queue.records[at + UP_FLAGS] = RX_NEEDS_CSUM;
+  queue.records[at + UP_CSUM_START] = l4;
+  queue.records[at + UP_CSUM_OFFSET] = offset;
 }
 
 /** Queues a packet of `length` bytes at `ip` for the kernel, as it is. */

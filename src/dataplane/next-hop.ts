@@ -5,9 +5,10 @@ import { ECN_DROP, NEXT_HOP, NO_HOST_LEFT, NO_ROOM, NOT_A_PEER } from "../shm/ve
 import { advanceHop, hopFamily, hopIndex, nextHopAddress } from "../wire/gue.ts";
 import { deliverCoalesced } from "./coalesce.ts";
 import { type Context, roomForOne } from "./context.ts";
-import { deliver } from "./deliver.ts";
+import { deliverUnwrapped } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
 import { outerOverhead } from "./outer-overhead.ts";
+import { FRAGMENT_NONE } from "./parsed.ts";
 import { appendIov, appendMessage } from "./queue.ts";
 import { tooBig } from "./too-big.ts";
 
@@ -25,7 +26,7 @@ export function sendOn(context: Context, gue: number, length: number, trafficCla
   if (host === t.self) {
     if (!combineEcn(b, p, trafficClass)) return ECN_DROP;
     if (context.coalescer !== null) deliverCoalesced(context, context.coalescer);
-    return deliver(context, 0);
+    return deliverUnwrapped(context, p.fragment === FRAGMENT_NONE);
   }
   const family = outerFamily(t, host);
   if (family === 0) return NO_HOST_LEFT;

@@ -8,7 +8,7 @@ import { TCP } from "../wire/tcp.ts";
 import { UDP } from "../wire/udp.ts";
 import { coalesce, deliverCoalesced, followsOn } from "./coalesce.ts";
 import { type Context, WAITING, WAITING_WORDS } from "./context.ts";
-import { deliver } from "./deliver.ts";
+import { deliverUnwrapped } from "./deliver.ts";
 import { combineEcn } from "./ecn.ts";
 import { destinationVip, hashFlow, serviceOf } from "./flow.ts";
 import { SOCKET_UNKNOWN, socketAnswer } from "./flow-memory.ts";
@@ -115,7 +115,7 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
   let transport = OK;
   if (vip >= t.firstEgress) {
     // It went to the owner of its slice, who has no next hop: it is never asked whose it is.
-    if (context.coalescer !== null) transport = parseTransport(b, p);
+    transport = parseTransport(b, p);
     if (p.fragment !== FRAGMENT_NONE) transport = MALFORMED;
     p.fragment = FRAGMENT_NONE;
   } else {
@@ -140,11 +140,11 @@ function receivePacket(context: Context, gue: number, length: number, trafficCla
 /** Delivers the packet in hand; when it is `whole`, and of TCP or UDP, with others of its flow. */
 function deliverHere(context: Context, whole: boolean, gueLength: number): number {
   const { parsed: p, coalescer } = context;
-  if (coalescer === null) return deliver(context, 0);
+  if (coalescer === null) return deliverUnwrapped(context, whole);
   if (whole && (p.protocol === TCP || p.protocol === UDP)) return coalesce(context, coalescer, gueLength);
   // It may be of any flow, and must not overtake packets of its own.
   if (!whole) deliverCoalesced(context, coalescer);
-  return deliver(context, 0);
+  return deliverUnwrapped(context, whole);
 }
 
 /** Remembers the flow of a packet that comes without further hops, so that it is known when a chain asks for it. */

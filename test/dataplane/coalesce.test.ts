@@ -51,7 +51,7 @@ import { CONFIG, configOf, HOST, IPV4, IPV6 } from "../support/fixture.ts";
 import { hexOf, isV4, transportOf } from "../support/naive.ts";
 import { checksum } from "../support/packets.ts";
 import { seededRandom } from "../support/random.ts";
-import { finishPacket, segmented, type Write } from "../support/segmenter.ts";
+import { finishPacket, leftOpen, segmented, type Write } from "../support/segmenter.ts";
 
 const EGRESS = `${CONFIG}egress:
   - { ip: 198.51.100.99, sliceSize: 2048, owners: { s1: [1, 4], s2: [2] } }
@@ -288,6 +288,28 @@ for (const family of [IPV4, IPV6]) {
     assert.equal(target.packets().length, 8000);
     assert.ok(Math.max(...counts) === 512, `${Math.max(...counts)} packets in a write`);
     assert.ok(target.joined() > 7900, `${target.joined()} joined`);
+  });
+}
+
+for (const family of [IPV4, IPV6]) {
+  test(`${family.name}: checksums that the sender's kernel left open are finished by ours`, () => {
+    for (const [flow, make] of [
+      [tcpFlow(family, 40_000, family.home), tcpPacket],
+      [udpFlow(family, 40_002, family.home), udpPacket],
+    ] as const) {
+      const good = [100, 1400, 1400, 1400, 1400, 7, 20_000].map((size) => make(flow, size));
+      const open = good.map(leftOpen);
+      // Alone, after each other as a train would, between good ones, and a super-segment whose packets nobody tells of.
+      const mixed = [open[0]!, ...open.slice(1, 4), good[4]!, open[5]!, open[6]!];
+      for (const one of [mixed, ...open.map((packet) => [packet])]) {
+        const target = both([alone(...one.map((packet) => wrap(packet)))], nativeVerifier);
+        const whole = one === mixed ? good : [good[open.indexOf(one[0]!)]!];
+        assert.deepEqual(target.packets().map(hexOf), whole.map(hexOf));
+      }
+      // A host that is asked whether the flow is its own, and is the next hop itself.
+      const further = both([alone(wrap(open[0]!, ["10.0.1.11"]))], plainVerifier);
+      assert.deepEqual(further.packets().map(hexOf), [hexOf(good[0]!)]);
+    }
   });
 }
 

@@ -21,7 +21,7 @@ import {
   UP_LENGTH,
   UP_STRIDE,
 } from "../../src/io/packet-io.ts";
-import { destinationOf, isV4, sourceOf, totalLength } from "./naive.ts";
+import { destinationOf, isV4, sourceOf, totalLength, transportOf } from "./naive.ts";
 import { checksum } from "./packets.ts";
 
 /** UIO_MAXIOV of Linux, less the pair that the virtio header takes. */
@@ -47,6 +47,14 @@ function pseudo(packet: Uint8Array, l4: number, protocol: number): number {
   const length = packet.length - l4;
   const tail = Uint8Array.of(0, length >>> 16, (length >> 8) & 255, length & 255, 0, 0, 0, protocol);
   return checksum(Buffer.concat([sourceOf(packet), destinationOf(packet), tail]));
+}
+
+/** The packet with its checksum as a kernel leaves it to a network card: the sum of the pseudo-header. */
+export function leftOpen(packet: Uint8Array): Uint8Array {
+  const { l4, protocol } = transportOf(packet);
+  const copy = packet.slice();
+  set16(copy, l4 + (protocol === 6 ? 16 : 6), ~pseudo(packet, l4, protocol) & 0xffff);
+  return copy;
 }
 
 /** Writes lengths and checksums into a packet of TCP or UDP, whose transport header is at `l4`. */
@@ -108,6 +116,16 @@ function segment(packet: Uint8Array, record: Int32Array): Uint8Array[] {
   return out;
 }
 
+/** Finishes the checksum of a single packet that was left open, as its virtio header says. */
+function finishOpen(packet: Uint8Array, record: Int32Array): void {
+  const { l4, protocol } = transportOf(packet);
+  const field = protocol === 6 ? 16 : 6;
+  const words = [record[UP_FLAGS], record[UP_CSUM_START], record[UP_CSUM_OFFSET]];
+  assert.deepEqual(words, [RX_NEEDS_CSUM, l4, field], "virtio header of a single packet");
+  assert.equal(get16(packet, l4 + field), ~pseudo(packet, l4, protocol) & 0xffff, "open checksum of a single packet");
+  set16(packet, l4 + field, checksum(packet.subarray(l4)) || (protocol === 17 ? 0xffff : 0));
+}
+
 /** All that a queue toward the kernel holds, taken apart. */
 export function segmented(pool: Uint8Array, queue: TxQueue): Write[] {
   assert.ok(queue.count * UP_STRIDE <= queue.records.length && queue.iovCount * 2 <= queue.iovs.length, "room in the queue");
@@ -125,7 +143,8 @@ export function segmented(pool: Uint8Array, queue: TxQueue): Write[] {
     assert.equal(packet.length, record[UP_LENGTH], "bytes of a write");
     assert.ok(packet.length <= 65_535, `${packet.length} bytes in one write`);
     if (record[UP_GSO_TYPE] !== GSO_NONE) return { packets: segment(packet, record), length: packet.length, pairs };
-    assert.deepEqual([record[UP_FLAGS], record[UP_GSO_SIZE]], [0, 0], "a packet that goes alone");
+    assert.equal(record[UP_GSO_SIZE], 0, "a packet that goes alone");
+    if (record[UP_FLAGS] !== 0) finishOpen(packet, record);
     return { packets: [packet], length: packet.length, pairs };
   });
 }
