@@ -12,7 +12,7 @@ export interface ReplayResult {
   readonly verdicts: Record<string, number>;
   /** Packets dropped by each drop rule. */
   readonly rules: Record<string, { readonly packets: number }>;
-  /** Median over rounds, bursts of 128, without the sending. */
+  /** Median over rounds, bursts of 128, drop rules included, without the sending. */
   readonly nsPerPacket: number;
   /** What leaves, raw IP, in order. */
   readonly out: readonly { readonly bytes: Uint8Array; readonly time: number; readonly verdict: string }[];
@@ -32,6 +32,7 @@ export function replay(
   const host = new OfflineHost(spec, role, { drop });
   const out: { bytes: Uint8Array; time: number; verdict: string }[] = [];
   const taken: Uint8Array[] = [];
+  const times: number[] = [];
   let packets = 0;
   let noIp = 0;
   for (const packet of captured) {
@@ -43,6 +44,7 @@ export function replay(
     }
     const bytes = packet.bytes.subarray(ip);
     taken.push(bytes);
+    times.push(packet.time / 1000);
     host.now = packet.time / 1000;
     const left = host.take(bytes);
     const verdict = host.lastVerdict();
@@ -55,7 +57,7 @@ export function replay(
   return {
     packets,
     verdicts,
-    nsPerPacket: Math.round(host.measure(taken, measureMs) * 10) / 10,
+    nsPerPacket: Math.round(host.measure(taken, measureMs, times) * 10) / 10,
     out,
     rules: Object.fromEntries(rules),
   };
