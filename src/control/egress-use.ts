@@ -1,10 +1,11 @@
 /** How much of its slices a host uses, asked of the kernel that runs the agent: connection tracking and the rules' counters. */
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { Names } from "../shm/forwarding-table.ts";
 import { type Ports, portsOfSlice } from "../steering/slices.ts";
 import { formatAddress, parseAddress } from "../wire/address.ts";
-import { ruleKey } from "./egress-rules.ts";
-import { readCounts } from "./nft.ts";
+import { type EgressCounts, ruleKey } from "./egress-rules.ts";
+import { askCounts, readCounts } from "./nft.ts";
 
 export interface SliceUse extends Ports {
   /** Tracked connections that are not over. */
@@ -55,24 +56,29 @@ function useOfSlice(slice: number, sliceSize: number, use: ReadonlyMap<string, n
   return { from, to, ports: counts.length, connections: counts.reduce((sum, [, count]) => sum + count, 0) };
 }
 
-/**
- * The use of a host's slices by egress IP. `names` are those of its forwarding tables, `pid` its agent's, `table` the name of
- * its rules. Empty where it owns none. What the caller may not read is null.
- */
-export function egressUse(names: Names, host: string, pid: number, table: string): Record<string, EgressUse> {
+/** An egress IP of which a host owns slices. */
+interface Owned {
+  readonly ip: string;
+  readonly sliceSize: number;
+  readonly slices: readonly number[];
+}
+
+function ownedBy(names: Names, host: string): Owned[] {
   const id = [...names.hosts].find(([, name]) => name === host)?.[0];
   const own = names.egress.map(({ ip, sliceSize, owners }) => ({
     ip,
     sliceSize,
     slices: owners.filter(([, owner]) => owner === id).map(([slice]) => slice),
   }));
-  const used = own.filter(({ slices }) => slices.length > 0);
-  if (used.length === 0) return {};
-  const ips = used.map(({ ip }) => ip);
-  const use = tracked(pid, ips);
-  const counts = readCounts(table, pid);
+  return own.filter(({ slices }) => slices.length > 0);
+}
+
+/** From the text of /proc/net/nf_conntrack and the counters of the rules, either null where it cannot be read. */
+function useOf(owned: readonly Owned[], text: string | null, counts: ReadonlyMap<string, EgressCounts> | null) {
+  const ips = owned.map(({ ip }) => ip);
+  const use = text === null ? null : portUse(text, ips);
   return Object.fromEntries(
-    used.map(({ ip, sliceSize, slices }) => {
+    owned.map(({ ip, sliceSize, slices }): [string, EgressUse] => {
       const { exhausted = null, strayed = null } = counts?.get(ruleKey(parseAddress(ip)!)) ?? {};
       const bySlice = slices.map((n) => [n, use === null ? null : useOfSlice(n, sliceSize, use.get(ip)!)] as const);
       return [ip, { sliceSize, exhausted, strayed, slices: Object.fromEntries(bySlice) }];
@@ -80,9 +86,26 @@ export function egressUse(names: Names, host: string, pid: number, table: string
   );
 }
 
-function tracked(pid: number, ips: readonly string[]): PortUse | null {
+/**
+ * The use of a host's slices by egress IP. `names` are those of its forwarding tables, `pid` its agent's, `table` the name of
+ * its rules. Empty where it owns none. What the caller may not read is null.
+ */
+export function egressUse(names: Names, host: string, pid: number, table: string): Record<string, EgressUse> {
+  const owned = ownedBy(names, host);
+  return owned.length === 0 ? {} : useOf(owned, tracked(pid), readCounts(table, pid));
+}
+
+/** The same of this process's host, without waiting for `nft` or the kernel in this thread. Never rejects. */
+export async function askEgressUse(names: Names, host: string, table: string): Promise<Record<string, EgressUse>> {
+  const owned = ownedBy(names, host);
+  if (owned.length === 0) return {};
+  const text = readFile("/proc/self/net/nf_conntrack", "utf8").catch(() => null);
+  return useOf(owned, await text, await askCounts(table));
+}
+
+function tracked(pid: number): string | null {
   try {
-    return portUse(readFileSync(`/proc/${pid}/net/nf_conntrack`, "utf8"), ips);
+    return readFileSync(`/proc/${pid}/net/nf_conntrack`, "utf8");
   } catch {
     return null;
   }

@@ -39,6 +39,9 @@ export interface HostState {
   readonly sysctl: (path: string) => string | null;
 }
 
+/** How long `ip` may take, ms, where this thread waits for it: at start, at the end and in a reload. */
+export const IP_MS = 10_000;
+
 /** Runs `ip` and gives its output. Throws a Failure of one line when `ip` is missing or refuses. */
 export function ip(args: readonly string[], input?: string): string {
   try {
@@ -47,10 +50,14 @@ export function ip(args: readonly string[], input?: string): string {
       stdio: ["pipe", "pipe", "pipe"],
       input: input ?? "",
       maxBuffer: 1 << 28,
+      timeout: IP_MS,
+      killSignal: "SIGKILL",
     });
   } catch (error) {
     const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
     if (code === "ENOENT") throw new Failure("`ip` is not installed or not in PATH (install iproute2)");
+    if (code === "ETIMEDOUT")
+      throw new Failure(`\`ip ${args.join(" ")}\` gave no answer within ${IP_MS / 1000} s (see what holds it up)`);
     const said = (stderr ?? String(error)).trim().split("\n").join("; ");
     const remedy = /permitted|denied/.test(said) ? " (CAP_NET_ADMIN is needed: run it as root)" : "";
     throw new Failure(`\`ip ${args.join(" ")}\` failed: ${said}${remedy}`);

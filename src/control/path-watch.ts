@@ -1,7 +1,7 @@
 /** The path MTUs in an agent's tables, and the look at the machine's routes that keeps them true. */
 import type { Logger } from "pino";
 import type { Config, HostConfig } from "./config.ts";
-import { mtuTo, readPathMtus } from "./path-mtu.ts";
+import { askPathMtus, mtuTo, readPathMtus } from "./path-mtu.ts";
 
 /** How often routes are looked at, ms. */
 const PATHS_MS = 5_000;
@@ -13,6 +13,9 @@ export class PathWatch {
   /** The hosts that they were read for, as text; null: by another process. */
   #hosts: string | null = null;
   #timer: NodeJS.Timeout | undefined;
+  /** Of each start() another one; a look that began before counts for nothing. */
+  #watch = 0;
+  #looking = false;
 
   /** `mtus`: those that are in the tables. */
   constructor(self: HostConfig, log: Logger, mtus: ReadonlyMap<string, number>) {
@@ -37,19 +40,26 @@ export class PathWatch {
   /** Has `publish` called, from now on, whenever some have changed. */
   start(config: () => Config, publish: () => void): void {
     this.stop();
-    this.#timer = setInterval(() => this.#look(config(), publish), PATHS_MS);
+    const watch = this.#watch;
+    this.#timer = setInterval(() => void this.#look(config, publish, () => watch === this.#watch), PATHS_MS);
     this.#timer.unref();
   }
 
   stop(): void {
+    this.#watch++;
     clearInterval(this.#timer);
   }
 
-  #look(config: Config, publish: () => void): void {
+  /** Never rejects. One look at a time: while `ip` hangs no second one is begun. */
+  async #look(config: () => Config, publish: () => void, wanted: () => boolean): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
     const before = this.#mtus;
     try {
-      const mtus = readPathMtus(config, this.#self);
-      const changed = [...mtus].filter(([host, mtu]) => mtuTo(this.#mtus, host) !== mtu);
+      const mtus = await askPathMtus(config(), this.#self);
+      // Meanwhile a takeover may have begun, or a reload has read them for other hosts.
+      if (!wanted() || this.#mtus !== before) return;
+      const changed = [...mtus].filter(([host, mtu]) => mtuTo(before, host) !== mtu);
       if (changed.length === 0) return;
       this.#mtus = mtus;
       publish();
@@ -57,6 +67,8 @@ export class PathWatch {
     } catch (error) {
       this.#mtus = before;
       this.#log.warn({ err: error }, `path MTUs stay what they were: ${(error as Error).message}`);
+    } finally {
+      this.#looking = false;
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import type { AgentView } from "../control/attendant.ts";
 import { workersOf } from "../control/cpus.ts";
-import { type EgressUse, egressUse } from "../control/egress-use.ts";
+import { askEgressUse, type EgressUse } from "../control/egress-use.ts";
 import { tunName } from "../control/own-place.ts";
 import { readRules, ruleCountersPath } from "../io/rule-files.ts";
 import { countersPath, mapBank, mapControl, mapKept } from "../io/runtime-files.ts";
@@ -29,7 +29,9 @@ export class LiveCounts {
   /** Of one generation. */
   #known: { generation: number; names: Names; rules: readonly RuleSpec[] } | null = null;
   #snapshot: CounterSnapshot | null = null;
-  #egress: { at: number; use: Record<string, EgressUse> } | null = null;
+  #egress: Record<string, EgressUse> = {};
+  #egressAt = Number.NEGATIVE_INFINITY;
+  #asking: Promise<void> | null = null;
 
   /** The agent must have started. Throws when its files cannot be mapped. */
   constructor(view: AgentView) {
@@ -62,14 +64,25 @@ export class LiveCounts {
     return readRuleCounts(this.#ruleCounters, this.#known!.rules);
   }
 
-  /** How much of its slices the host uses, by egress IP; up to 5 s old. */
+  /** How much of its slices the host uses, by egress IP, as refresh() found it. */
   egress(): Record<string, EgressUse> {
-    const now = performance.now();
-    if (this.#egress === null || now - this.#egress.at > EGRESS_MS) {
-      const { host, instance } = this.#view.place;
-      this.#egress = { at: now, use: egressUse(this.#names(), host.name, process.pid, tunName(instance)) };
-    }
-    return this.#egress.use;
+    return this.#egress;
+  }
+
+  /** Asks the kernel for what egress() gives, unless that is less than 5 s old. */
+  async refresh(): Promise<void> {
+    if (performance.now() - this.#egressAt < EGRESS_MS) return;
+    // All who ask meanwhile wait for the same answer.
+    this.#asking ??= this.#askEgress().finally(() => {
+      this.#asking = null;
+    });
+    await this.#asking;
+  }
+
+  async #askEgress(): Promise<void> {
+    const { host, instance } = this.#view.place;
+    this.#egress = await askEgressUse(this.#names(), host.name, tunName(instance));
+    this.#egressAt = performance.now();
   }
 
   #names(): Names {

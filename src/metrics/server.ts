@@ -38,6 +38,7 @@ export class MetricsServer implements Attendant {
   readonly #options: MetricsOptions;
   readonly #registry = new Registry();
   readonly #process = new ProcessMetrics();
+  #counts: LiveCounts | null = null;
   #applied: Applied = { since: Date.now(), count: 1 };
   #server: Server | null = null;
   #where: Endpoint | null = null;
@@ -52,6 +53,7 @@ export class MetricsServer implements Attendant {
 
   start(): void {
     const counts = new LiveCounts(this.#view);
+    this.#counts = counts;
     const host = hostFamilies(this.#view, () => this.#applied);
     const all = [...host, ...dataPlaneFamilies(counts), ...this.#process.families, ...(this.#options.more ?? [])];
     for (const family of all) register(this.#registry, family);
@@ -130,6 +132,7 @@ export class MetricsServer implements Attendant {
     if (method !== "GET" && method !== "HEAD") return send(response, 405, "only GET and HEAD\n");
     switch (url?.split("?")[0]) {
       case "/metrics":
+        await this.#counts?.refresh();
         return send(response, 200, await this.#registry.metrics(), this.#registry.contentType);
       case "/live":
         return send(response, 200, "live\n");
