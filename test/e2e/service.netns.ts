@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import { VERSION } from "../../src/control/version.ts";
+import { hotBuild } from "../../src/io/bundled.ts";
 import { AgentProcess } from "../support/agent.ts";
 import { Manager } from "../support/manager.ts";
 import { folder, prepared, unharmed, useOneHost } from "../support/one-host.ts";
@@ -29,6 +31,26 @@ for (const kind of ["a path", "an abstract name"]) {
       await manager.close();
     }));
 }
+
+test("the line that says ready names what runs: version, build, Node, offloads, uplink", () =>
+  unharmed(async () => {
+    const agent = new AgentProcess(prepared().args);
+    await agent.logged(/^ready$/);
+    agent.signal("SIGTERM");
+    assert.equal(await agent.ended(), 0);
+    const { messages } = agent;
+    const line: Record<string, unknown> = { ...messages.find(({ ready }) => ready === true)! };
+    assert.deepEqual([line.version, line.node, line.build], [VERSION, process.version, hotBuild("dataplane/worker.ts").build]);
+    assert.match(String(line.build), /^[0-9a-f]{12}$/);
+    assert.deepEqual([line.host, line.uplink, line.mode], ["s1", "up0", "af-packet"]);
+    assert.deepEqual(Object.keys(line.offloads as object), ["sendTrains", "receiveTrains", "joinTcp", "joinUdp"]);
+    assert.ok(Object.values(line.offloads as object).every((on) => typeof on === "boolean"));
+    // Of a bundle that is not what was built there would be a warning.
+    assert.deepEqual(
+      messages.filter(({ level }) => level !== "info"),
+      [],
+    );
+  }));
 
 test("no manager listens: one warning, and the agent goes on", () =>
   unharmed(async () => {
