@@ -99,7 +99,7 @@ for (let round = -WARM_UP; round < changes; round++) {
   const document = parse(wanted) as { hosts: { name: string; weight: number }[] };
   const host = document.hosts[(round + WARM_UP) % document.hosts.length]!;
   host.weight = 11 + ((round + WARM_UP) % 7);
-  writeFileSync(file, stringify(document, { lineWidth: 0 }));
+  writeFileSync(file, stringify(document, { lineWidth: 0, aliasDuplicateObjects: false }));
   const begun = hostClock();
   const swapped = swaps(host.name, host.weight);
   await apply();

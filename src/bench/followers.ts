@@ -37,7 +37,7 @@ const config = (hosts: number, weight: number): string =>
       }),
       services: [{ name: "web", vips: ["192.0.2.10"], ports: { tcp: [80, 443] } }],
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
 
 /** The next message of a process. Rejects when it ends instead, or says nothing for too long. */

@@ -78,14 +78,17 @@ function standConfig(io: Pair["io"]): string {
     { name: "small", vips: [SMALL_VIP], ports: { tcp: "any" }, pool: [SERVER] },
     { name: "by-hand", vips: [BY_HAND_VIP], ports: { tcp: "any" }, pool: ["s4"] },
   ];
-  return stringify({
-    cluster: "bench",
-    seed: SEED,
-    hosts: hostNames({ hosts: MOST_HOSTS }).map((name) => ({ name, dip: addressOf(name, 4) })),
-    services,
-    gue: { port: GUE_PORT },
-    io: { mode: "af-packet", uplink: UPLINK, ...io },
-  });
+  return stringify(
+    {
+      cluster: "bench",
+      seed: SEED,
+      hosts: hostNames({ hosts: MOST_HOSTS }).map((name) => ({ name, dip: addressOf(name, 4) })),
+      services,
+      gue: { port: GUE_PORT },
+      io: { mode: "af-packet", uplink: UPLINK, ...io },
+    },
+    { aliasDuplicateObjects: false },
+  );
 }
 
 /** Whether this version knows what the pair's agents are to do. */

@@ -332,5 +332,6 @@ export function effectiveConfig(config: Config): string {
     health: { ...config.health, maxAge: config.health.maxAge ?? "off" },
     load: config.load,
   };
-  return stringify(plain, { lineWidth: 0 });
+  // Parts that have the same defaults share them; an alias for them would be refused when this is read.
+  return stringify(plain, { lineWidth: 0, aliasDuplicateObjects: false });
 }

@@ -68,7 +68,7 @@ export function anycastConfig(spec: LabSpec): string {
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
       bgp: { withdrawDelay: 1, holdSeconds: 2 },
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
 }
 

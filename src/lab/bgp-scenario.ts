@@ -97,7 +97,7 @@ class BgpScenario {
     const running = this.#state.processes.filter(({ role }) => role === "agent").map(({ node }) => node);
     const generations = (): number[] => running.map((host) => readStatus(runtimeDir(this.#spec.name, host)).generation);
     const before = generations();
-    replaceFile(configFile(this.#spec.name), stringify(config, { lineWidth: 0 }));
+    replaceFile(configFile(this.#spec.name), stringify(config, { lineWidth: 0, aliasDuplicateObjects: false }));
     const all = await pollFor(() => (generations().every((g, i) => g > before[i]!) ? true : null), PATIENCE_MS);
     expect(all !== null, "not all agents took the config");
   }

@@ -68,6 +68,6 @@ export function churnConfig(spec: LabSpec, cluster: Cluster, drainSeconds: numbe
       flowTable: flowTable ? { size: 100_000 } : "off",
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
 }

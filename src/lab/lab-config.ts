@@ -28,6 +28,6 @@ export function labConfig(spec: LabSpec, pool: Pool = fullPool(spec), hosts: rea
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
       ...(spec.bgp === true ? { bgp: { withdrawDelay: 1, holdSeconds: 2 } } : {}),
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
 }

@@ -91,3 +91,16 @@ test("tables name the hosts of the pool that have an id and are not down", () =>
   const down = text.replace("10.0.1.2,", "10.0.1.2, state: down,");
   assert.deepEqual(configTables(configOf(down), "s1").services[0]!.quic?.servers, [[1, 0]]);
 });
+
+test("the effective config of several QUIC services can be read again, as an agent that takes over does", () => {
+  const service = (name: string, i: number): string =>
+    `- { name: ${name}, vips: [192.0.2.${i}], ports: { udp: [443] }, udp: quic }\n`;
+  const config = configOf(`cluster: c
+seed: 0123456789abcdef0123456789abcdef
+hosts: [{ name: s1, dip: 10.0.1.11, serverId: 1 }]
+services:
+${service("a", 10)}${service("b", 11)}`);
+  const again = parseConfig(effectiveConfig(config), "again");
+  assert.ok("config" in again, JSON.stringify(again));
+  assert.deepEqual(again.config.services, config.services);
+});

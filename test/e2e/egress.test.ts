@@ -38,7 +38,7 @@ async function share(state: LabState, sliceSize: number, owners: Owners): Promis
   const file = configFile(state.spec.name);
   const before = hosts(state).map((host) => status(state, host).generation);
   const egress = FAMILIES.map((family) => ({ ip: EGRESS[family], sliceSize, owners }));
-  replaceFile(file, stringify({ ...parse(readFileSync(file, "utf8")), egress }));
+  replaceFile(file, stringify({ ...parse(readFileSync(file, "utf8")), egress }, { aliasDuplicateObjects: false }));
   await until("a new generation", () => hosts(state).every((host, i) => status(state, host).generation > before[i]!), 5_000);
   // The generation changes before what is no longer wanted has been removed.
   await until("rules", () => Object.keys(owners).every((host) => status(state, host).egress[EGRESS[6]]?.exhausted !== null));

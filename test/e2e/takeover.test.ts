@@ -44,7 +44,7 @@ function configOf(spec: LabSpec): string {
   const vips = Object.values(VIP);
   config.services.push({ name: "churn", vips, ports: { tcp: [CHURN_PORT], udp: [CHURN_PORT] } });
   config.services.push({ name: "stream", vips, ports: { udp: [STREAM_PORT] } });
-  return stringify(config, { lineWidth: 0 });
+  return stringify(config, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 /** A program that prints a line when it is asked to end; the numbers on it. */

@@ -30,7 +30,7 @@ export const ownConfig = (spec: LabSpec, endpoints: readonly string[]): string =
       io: { mode: spec.io, uplink: UPLINK, workers: spec.workers },
       ...(spec.bgp === true ? { bgp: { withdrawDelay: 1, holdSeconds: 2 } } : {}),
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
 
 /** The hosts of a lab as a config has them, all with the same weight. */
@@ -52,5 +52,5 @@ export const wantedConfig = (spec: LabSpec): string =>
       health: { interval: 0.5, timeout: 0.5, fall: 2, tunnel: { interval: 0.5, timeout: 0.5, fall: 2 } },
       conductor: { candidates: [], riseSeconds: 2, holdMs: 500, leaseSeconds: 4, changesPerMinute: 60 },
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );

@@ -45,5 +45,5 @@ export const unevenWanted = (spec: LabSpec): string =>
         cgroup: groupOf(spec.name, "{host}"),
       },
     },
-    { lineWidth: 0 },
+    { lineWidth: 0, aliasDuplicateObjects: false },
   );
