@@ -10,6 +10,7 @@
 import { assemble, type Item } from "./assemble.ts";
 import {
   A_TO_X,
+  ALU_ADD,
   ALU_AND,
   ALU_DIV,
   ALU_LSH,
@@ -169,7 +170,13 @@ function ruleItems(rule: KernelRule, i: number, ip: number, outcome: Outcome): I
 }
 
 /** The whole program; null when the kernel would not take it. `ip` is where the IP header lies in what it is run over. */
-function build(vips: Uint8Array, rules: readonly KernelRule[], ip: number, outcome: Outcome): Uint8Array | null {
+function build(
+  vips: Uint8Array,
+  rules: readonly KernelRule[],
+  ip: number,
+  outcome: Outcome,
+  tail: readonly Item[] = [],
+): Uint8Array | null {
   const own = ({ code, k }: Instruction): Item[] | null =>
     code !== RETURN ? null : k === 0 ? [...outcome.notForUs] : [{ go: "ours" }];
   const version = (label: string, nibble: number): Item[] => [
@@ -191,6 +198,7 @@ function build(vips: Uint8Array, rules: readonly KernelRule[], ip: number, outco
     { label: `rule ${rules.length}` },
     { label: "pass" },
     ...outcome.pass,
+    ...tail,
   ];
   const program = assemble(all);
   return program.length <= MAX_INSTRUCTIONS ? encodeProgram(program) : null;
@@ -212,11 +220,31 @@ export function dropFilter(vips: Uint8Array, rules: readonly KernelRule[], ip: n
 }
 
 /**
- * The choice of a counting socket, run over frames from their IP header on: 1 + the place of the rule among those that drop, 0
- * for a frame that none of them takes. `vips` is the VIP filter for frames without link header.
+ * Adds to the member in X which of the rule's members a frame is for: the first, or with a probability of its length to the smallest unit
+ * that it fits into the member of that unit. A frame longer than all units is for the last.
  */
-export function countingChoice(vips: Uint8Array, rules: readonly KernelRule[]): Uint8Array | null {
+function pickUnit(units: readonly number[]): Item[] {
+  const own = units.flatMap((unit, i): Item[] => {
+    const next = `unit ${i + 1}`;
+    const fits = i === units.length - 1 ? [] : [load(X_TO_A), when(JUMP_AT_LEAST, unit + 1, next, null)];
+    const roll = [load(LD_WORD, RANDOM), load(ALU_AND, unit - 1), when(JUMP_AT_LEAST | WITH_X, 0, "unit none", null)];
+    return [{ label: `unit ${i}` }, ...fits, ...roll, load(LD_MEMORY, 0), load(ALU_ADD, 1 + i), load(RETURN_A)];
+  });
+  const start = [{ label: "pick" }, load(STORE_X, 0), load(LDX_LENGTH)];
+  return [...start, ...own, { label: "unit none" }, load(LD_MEMORY, 0), load(RETURN_A)];
+}
+
+/**
+ * The choice of a counting socket, run over frames from their IP header on: 0 for a frame that no rule drops, else 1 + the place of the rule
+ * among those that drop. `vips` is the VIP filter for frames without link header.
+ *
+ * The kernel counts frames, not bytes. With `units` (powers of two, in order) each rule has 1 + units.length sockets in a row; a frame is
+ * counted in one of them, so that the sum of count times unit is on average the sum of the lengths (0 for the first).
+ */
+export function countingChoice(vips: Uint8Array, rules: readonly KernelRule[], units: readonly number[] = []): Uint8Array | null {
   const dropping = rules.flatMap(({ drops }, i) => (drops ? [i] : []));
   const none = [result(0)];
-  return build(vips, rules, 0, { notForUs: none, pass: none, drop: (i) => [result(1 + dropping.indexOf(i))] });
+  const first = (i: number): number => 1 + dropping.indexOf(i) * (1 + units.length);
+  const drop = (i: number): Item[] => (units.length === 0 ? [result(first(i))] : [load(LDX_IMMEDIATE, first(i)), { go: "pick" }]);
+  return build(vips, rules, 0, { notForUs: none, pass: none, drop }, units.length === 0 ? [] : pickUnit(units));
 }

@@ -91,8 +91,15 @@ export function renderStats(now: Status, before?: Status, seconds = 1): string {
       ? []
       : [
           textTable(
-            ["drop rule", "dropped", "in the kernel", "passed its limit"],
-            Object.entries(now.rules).map(([name, rule]) => [name, rule.packets, rule.inKernel, rule.passedPackets]),
+            ["drop rule", "dropped", "bytes", "in the kernel", "about bytes", "passed its limit"],
+            Object.entries(now.rules).map(([name, rule]) => [
+              name,
+              rule.packets,
+              rule.bytes + rule.inKernelBytes,
+              rule.inKernel,
+              rule.inKernelBytes,
+              rule.passedPackets,
+            ]),
           ),
         ]),
     textTable(["in each", "packets"], perCall(now)),

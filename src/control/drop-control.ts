@@ -5,10 +5,18 @@ import { limitsPath, readRules, ruleCountersPath, samplesPath, writeRules } from
 import { mapKept, mapRegion } from "../io/runtime-files.ts";
 import { vipFilter } from "../io/vip-filter.ts";
 import { BUCKETS_BYTES, BUCKETS_LAYOUT } from "../shm/bucket-layout.ts";
-import { assignSlots, RULE_COUNTERS_LAYOUT, RULE_DROPPED, RULE_STRIDE, ruleBlock, ruleCountersBytes } from "../shm/rules.ts";
+import {
+  assignSlots,
+  RULE_COUNTERS_LAYOUT,
+  RULE_DROPPED,
+  RULE_DROPPED_BYTES,
+  RULE_STRIDE,
+  ruleBlock,
+  ruleCountersBytes,
+} from "../shm/rules.ts";
 import { SAMPLES_LAYOUT, samplesBytes } from "../shm/sample-ring.ts";
 import type { Prefix } from "../wire/address.ts";
-import { type CompiledRule, ruleChoice, rulesForKernel, uplinkFilter } from "./drop-rules.ts";
+import { BYTE_UNITS, type CompiledRule, ruleChoice, rulesForKernel, uplinkFilter } from "./drop-rules.ts";
 import { Failure } from "./failure.ts";
 
 export interface DropPlace {
@@ -25,7 +33,7 @@ export interface Counting {
   readonly inKernel: number;
   /** The program that picks the counting socket; null: nothing is counted. */
   readonly choice: Uint8Array | null;
-  /** The counting sockets, the first of which counts nothing, and the slots of the others. */
+  /** The counting sockets, the first of which counts nothing, and the slots of the others: in a row, those of one rule. */
   readonly counting: readonly number[];
   readonly slots: readonly number[];
 }
@@ -120,14 +128,16 @@ export class DropControl {
   count(vips: readonly Prefix[]): void {
     const taken = this.#rules.slice(0, this.#inKernel).filter(({ limit }) => limit === null);
     const choice = ruleChoice(vips, this.#rules, this.#inKernel);
-    const slots = taken.map(({ name }) => this.#slots.indexOf(name));
+    const members = choice?.members ?? 1;
+    const program = choice?.program ?? null;
+    const slots = taken.flatMap(({ name }) => Array<number>(members).fill(this.#slots.indexOf(name)));
     const same = (a: ArrayLike<number> | null, b: ArrayLike<number> | null): boolean =>
       a === b || (a !== null && b !== null && a.length === b.length && Array.from(a).every((x, i) => x === b[i]));
     // Most changes are of hosts and pools: counting goes on as it is.
-    if (same(choice, this.#choice) && same(slots, this.#countedSlots)) return;
-    const fds = choice === null ? [] : native().openFrameCounters(this.#place.uplink, taken.length, choice);
+    if (same(program, this.#choice) && same(slots, this.#countedSlots)) return;
+    const fds = program === null ? [] : native().openFrameCounters(this.#place.uplink, slots.length, program);
     this.#closeCounting();
-    this.#choice = choice;
+    this.#choice = program;
     this.#counting = fds;
     this.#countedSlots = slots;
     this.resume();
@@ -163,9 +173,15 @@ export class DropControl {
   }
 
   #read(): void {
+    const slots = this.#countedSlots;
+    let member = 0;
     this.#counting.slice(1).forEach((fd, i) => {
-      const at = this.#countedSlots[i]! * RULE_STRIDE + RULE_DROPPED;
-      this.#kernelCounts[at] = this.#kernelCounts[at]! + native().packetStatistics(fd)[0];
+      member = slots[i] === slots[i - 1] ? member + 1 : 0;
+      const at = slots[i]! * RULE_STRIDE;
+      const [frames] = native().packetStatistics(fd);
+      this.#kernelCounts[at + RULE_DROPPED] = this.#kernelCounts[at + RULE_DROPPED]! + frames;
+      const bytes = member === 0 ? 0 : frames * BYTE_UNITS[member - 1]!;
+      this.#kernelCounts[at + RULE_DROPPED_BYTES] = this.#kernelCounts[at + RULE_DROPPED_BYTES]! + bytes;
     });
   }
 }

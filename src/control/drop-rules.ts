@@ -16,6 +16,9 @@ const DLT_RAW = 12;
 /** Counting sockets in a group, less the one that counts nothing. */
 const MAX_COUNTED = 255;
 
+/** Units in which the kernel's counting sockets count bytes: 64 KB is the longest frame but for those of BIG TCP. */
+export const BYTE_UNITS: readonly number[] = [256, 2048, 65_536, 524_288];
+
 const ALL_ADDRESSES: readonly Prefix[] = ([4, 6] as const).map((family) => ({
   address: { family, words: [0, 0, family === 4 ? 0xffff : 0, 0] },
   length: 0,
@@ -100,10 +103,23 @@ export function uplinkFilter(
   return dropFilter(plain, taken, headerOf(link)) ?? dropFilter(all, taken, headerOf(link)) ?? plain;
 }
 
+export interface RuleChoice {
+  readonly program: Uint8Array;
+  /** Counting sockets of each rule: one, or one more for each of BYTE_UNITS. */
+  readonly members: number;
+}
+
 /** How the kernel finds out which of the first `inKernel` rules drops a frame. Null when it drops none. */
-export function ruleChoice(vips: readonly Prefix[], rules: readonly CompiledRule[], inKernel: number): Uint8Array | null {
+export function ruleChoice(vips: readonly Prefix[], rules: readonly CompiledRule[], inKernel: number): RuleChoice | null {
   const taken = kernelRules(rules.slice(0, inKernel));
-  return taken.some(({ drops }) => drops) ? countingChoice(vipFilter(vips, LINK_RAW), taken) : null;
+  const dropping = taken.filter(({ drops }) => drops).length;
+  if (dropping === 0) return null;
+  const raw = vipFilter(vips, LINK_RAW);
+  const members = 1 + BYTE_UNITS.length;
+  const withBytes = dropping * members > MAX_COUNTED ? null : countingChoice(raw, taken, BYTE_UNITS);
+  if (withBytes !== null) return { program: withBytes, members };
+  const program = countingChoice(raw, taken);
+  return program === null ? null : { program, members: 1 };
 }
 
 /**

@@ -152,7 +152,8 @@ export class DropRules {
     }
     const passes = spec.limit !== null && this.#takeTokens(rule, b, ip, bytes, packets);
     const at = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED : RULE_DROPPED);
-    if (!kernelSaw) this.#counts[at] = this.#counts[at]! + packets;
+    if (kernelSaw) return DROP_RULE;
+    this.#counts[at] = this.#counts[at]! + packets;
     const bytesAt = spec.slot * RULE_STRIDE + (passes ? RULE_PASSED_BYTES : RULE_DROPPED_BYTES);
     this.#counts[bytesAt] = this.#counts[bytesAt]! + bytes;
     return passes ? OK : spec.limit === null ? DROP_RULE : RATE_LIMITED;

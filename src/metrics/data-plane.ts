@@ -75,6 +75,7 @@ export function dataPlaneFamilies(counts: LiveCounts): Family[] {
     rule("dropped_packets", "Packets that a drop rule dropped; of those dropped in the kernel, frames", "packets"),
     rule("dropped_in_kernel", "Frames that a drop rule dropped in the kernel", "inKernel"),
     rule("dropped_bytes", "Bytes that a drop rule dropped in user space", "bytes"),
+    rule("dropped_in_kernel_bytes", "Estimate of the bytes that a drop rule dropped in the kernel", "inKernelBytes"),
     rule("passed_packets", "Packets that match a drop rule and were within its limit", "passedPackets"),
     rule("passed_bytes", "Bytes that match a drop rule and were within its limit", "passedBytes"),
     ...egressFamilies(counts),

@@ -81,6 +81,8 @@ export interface RuleCounts {
   readonly inKernel: number;
   /** Bytes of those dropped in user space, from the IP header on. */
   readonly bytes: number;
+  /** An estimate of the bytes of those dropped in the kernel; 0 with more rules than it can estimate for. */
+  readonly inKernelBytes: number;
   /** What a limit let through. */
   readonly passedPackets: number;
   readonly passedBytes: number;
@@ -95,9 +97,10 @@ export function readRuleCounts(buffer: ArrayBufferLike, rules: readonly RuleSpec
     rules.map(({ name, slot }) => {
       const at = slot * RULE_STRIDE;
       const sum = (word: number): number => workers.reduce((total, block) => total + block[at + word]!, 0);
-      const inKernel = kernel[at]!;
+      const [inKernel, inKernelBytes] = [kernel[at + RULE_DROPPED]!, kernel[at + RULE_DROPPED_BYTES]!];
       const [bytes, passedPackets, passedBytes] = [sum(RULE_DROPPED_BYTES), sum(RULE_PASSED), sum(RULE_PASSED_BYTES)];
-      return [name, { packets: sum(RULE_DROPPED) + inKernel, inKernel, bytes, passedPackets, passedBytes }];
+      const packets = sum(RULE_DROPPED) + inKernel;
+      return [name, { packets, inKernel, bytes, inKernelBytes, passedPackets, passedBytes }];
     }),
   );
 }

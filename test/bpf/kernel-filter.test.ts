@@ -127,3 +127,28 @@ test("what the kernel would not take is not made", { skip: libpcapObstacle }, ()
   ]);
   assert.equal(dropFilter(PLAIN.ethernet, [{ program: large, drops: true, sample: null }], 14), null);
 });
+
+test("units of bytes: over all random words a frame counts as long as it is, in a socket of its own rule", {
+  skip: libpcapObstacle,
+}, () => {
+  const units = [4, 16, 64];
+  const rule = (expression: string): KernelRule => ({
+    program: native().compileFilter(expression, 12),
+    drops: true,
+    sample: null,
+  });
+  const choice = countingChoice(PLAIN.raw, [rule("ip proto 1"), rule("ip")], units)!;
+  for (const length of [20, 21, 63, 64, 65, 500]) {
+    const packet = new Uint8Array(length);
+    packet.set([0x45], 0);
+    packet.set([192, 0, 2, 1], 16);
+    let bytes = 0;
+    for (let word = 0; word < 64; word++) {
+      // The first rule has sockets 1 to 4, the second 5 to 8.
+      const member = runBpf(choice, packet, { packetType: 0, protocol: 0x0800, random: 64 * 7 + word }) - 5;
+      assert.ok(member >= 0 && member <= units.length, `${member}`);
+      bytes += member === 0 ? 0 : units[member - 1]!;
+    }
+    assert.equal(bytes / 64, Math.min(length, 64));
+  }
+});

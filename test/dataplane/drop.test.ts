@@ -95,6 +95,7 @@ test("what the kernel counts is not counted twice; what it cannot have judged is
   const bench = new Bench([rule("a", "src port 1", { inKernel: true, sample: 1000 })]);
   assert.deepEqual(bench.burst([framed(udp(1)), framed(udp(1), 5)], LINK_ETHERNET), { drop_rule: 2 });
   assert.equal(bench.count(0, RULE_DROPPED), 1, "the one with a tag");
+  assert.equal(bench.count(0, RULE_DROPPED_BYTES), udp(1).length, "nor are its bytes");
   assert.deepEqual(bench.samples(), ["0 drop_rule"], "what the kernel lets through is a sample");
 });
 

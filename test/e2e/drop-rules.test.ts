@@ -68,6 +68,10 @@ async function floodDropped(t: TestContext, state: LabState): Promise<void> {
   assert.ok(sent > 20_000, "no flood");
   assert.equal(counted, sent, "the rule's counter accounts for all of it");
   assert.equal(rule(spec, "dns"), 0);
+  // 22 bytes of payload behind IPv4 or IPv6 and UDP.
+  const bytes = sum(spec, (s) => s.rules.flood?.inKernelBytes ?? 0);
+  t.diagnostic(`about ${bytes} bytes, ${(bytes / sent).toFixed(1)} each`);
+  assert.ok(bytes / sent > 45 && bytes / sent < 75, "between the lengths of both families");
   assert.equal(verdict(spec, "drop_rule") + verdict(spec, "no_service"), 0, "user space got none of it");
   assert.ok(results.length > 50, `only ${results.length} requests`);
   assert.deepEqual(

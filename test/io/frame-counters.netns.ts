@@ -63,6 +63,19 @@ test("first match counts, limits are left to user space, what is not for a VIP i
   for (const fd of [socket, ...counters]) n.close(fd);
 });
 
+test("bytes of what the kernel drops are estimated from its counts", { skip: libpcapObstacle }, async () => {
+  const units = [256, 2048, 65_536];
+  const counters = n.openFrameCounters("lo", 8, countingChoice(RAW, [rule("tcp"), rule("udp")], units)!);
+  await send("127.0.0.2", 4001, 3000);
+  const counts = counters.map(passed);
+  const [frames, small, ...large] = counts.slice(5);
+  assert.deepEqual([counts.slice(0, 5), large, frames! + small!], [[0, 0, 0, 0, 0], [0, 0], 3000]);
+  // Of 68 bytes each; six standard deviations.
+  const bytes = small! * 256;
+  assert.ok(Math.abs(bytes / (3000 * 68) - 1) < 0.2, `${bytes} of ${3000 * 68}`);
+  for (const fd of counters) n.close(fd);
+});
+
 test("samples come up at about their rate", { skip: libpcapObstacle }, async () => {
   const socket = n.openPacketSocket("lo", -1, 0, dropFilter(PLAIN, [rule("udp", true, 10)], 14)!);
   await send("127.0.0.2", 4001, 3000);

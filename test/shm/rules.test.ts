@@ -37,8 +37,8 @@ test("counts of all workers and of the kernel are summed", () => {
   const buffer = new ArrayBuffer(ruleCountersBytes(2));
   ruleBlock(buffer, 0).set([1, 100, 5, 500], 3 * 4);
   ruleBlock(buffer, 1).set([2, 200, 6, 600], 3 * 4);
-  ruleBlock(buffer, 2)[3 * 4] = 1000;
+  ruleBlock(buffer, 2).set([1000, 64_000], 3 * 4);
   assert.deepEqual(readRuleCounts(buffer, [RULE]), {
-    a: { packets: 1003, inKernel: 1000, bytes: 300, passedPackets: 11, passedBytes: 1100 },
+    a: { packets: 1003, inKernel: 1000, bytes: 300, inKernelBytes: 64_000, passedPackets: 11, passedBytes: 1100 },
   });
 });
