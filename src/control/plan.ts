@@ -164,9 +164,10 @@ const keepForwarding = (state: HostState): Action[] => sysctl(state, "net/ipv4/i
 
 /**
  * Packets that wait in a queue of the TUN while nobody reads it, as between two agents or while a busy machine runs something else:
- * 800 ms of 5,000 a second, where the kernel's 500 are 100 ms. AF_PACKET's buffers take more (descriptors.ts).
+ * 800 ms of 20,000 a second, where the kernel's 500 are 25 ms. AF_PACKET's buffers take more (descriptors.ts). Of super-segments, 64 KB each,
+ * a full queue would hold 1 GB; an agent whose worker leaves it alone for 15 s ends (stuck-workers.ts).
  */
-const TUN_QUEUE = "4096";
+const TUN_QUEUE = "16384";
 
 /** The TUN needs no undo: it goes away with the process. */
 function tunUp(tun: string, state: HostState): Action[] {

@@ -48,7 +48,7 @@ const undone = (actions: readonly Action[]): string[] =>
   actions.toReversed().flatMap(({ undo }) => (undo === null ? [] : formatStep(undo)));
 
 const TUN_UP = [
-  "ip link set dev hafl-s1 addrgenmode none mtu 65535 txqueuelen 4096",
+  "ip link set dev hafl-s1 addrgenmode none mtu 65535 txqueuelen 16384",
   "sysctl -w net/ipv6/conf/hafl-s1/disable_ipv6=0",
   "sysctl -w net/ipv6/conf/hafl-s1/accept_ra=0",
   "sysctl -w net/ipv6/conf/hafl-s1/autoconf=0",

@@ -25,7 +25,7 @@ import { labObstacle, labSpec, withLab } from "../support/lab.ts";
 import { until } from "../support/netns.ts";
 
 const STREAM_PORT = 9001;
-/** A TUN's queue takes 4,096 packets, which a machine of two busy processors fills at the rate that AF_PACKET's buffers are good for. */
+/** What a TUN's queue has room for is counted in packets, AF_PACKET's buffers are larger: a machine of two busy processors fills it sooner. */
 const PER_SECOND = { "af-packet": 20_000, tun: 5_000 };
 const SESSIONS = 20;
 /** Takeovers of s1 in a row; of the other hosts there is one each. */
