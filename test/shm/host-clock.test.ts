@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { clockOffset, hostClock } from "../../src/shm/host-clock.ts";
@@ -45,5 +47,28 @@ test("threads have the same clock", async () => {
     }
     assert.ok(early < 0.1, `${early} ms outside of the question and the answer (the quickest took ${apart} ms)`);
     worker.postMessage(true);
+  }
+});
+
+test("processes have the same clock", async () => {
+  const program = `
+    import(${JSON.stringify(new URL("../../src/shm/host-clock.js", import.meta.url).href)}).then(({ hostClock }) => {
+      process.on("message", () => process.send(hostClock()));
+      process.send("ready");
+    });`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const heard = async (): Promise<unknown> => (await once(child, "message"))[0];
+  try {
+    await heard();
+    let early = 0;
+    for (let i = 0; i < 200; i++) {
+      const before = hostClock();
+      child.send("now");
+      const at = Number(await heard());
+      early = Math.max(early, before - at, at - hostClock());
+    }
+    assert.ok(early < 0.1, `${early} ms outside of the question and the answer`);
+  } finally {
+    child.kill();
   }
 });
